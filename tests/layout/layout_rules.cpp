@@ -11,9 +11,18 @@ namespace {
 
 constexpr std::array<std::string_view, 4> ranked_folders = {"sched", "sync", "io", "runtime"};
 
-constexpr std::array<std::string_view, 12> top_level = {
-    "CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "bench",  "build",
-    "io",             "runtime",           "sched",   "sync",      "tests", "tools"};
+constexpr std::array<std::string_view, 12> top_level = {"CMakeLists.txt",
+                                                        "CMakePresets.json",
+                                                        "LICENSE",
+                                                        "README.md",
+                                                        "bench",
+                                                        "build",
+                                                        "io",
+                                                        "runtime",
+                                                        "sched",
+                                                        "sync",
+                                                        "tests",
+                                                        "tools"};
 
 std::optional<int> rank_of_folder(std::string_view folder) {
   const auto* const found = std::find(ranked_folders.begin(), ranked_folders.end(), folder);
@@ -57,7 +66,9 @@ Complaints find_in_lines(const std::vector<File>& files, const std::regex& patte
 std::vector<Include> includes_of(std::string_view text) {
   std::vector<Include> result;
   for_each_line(text, [&](std::size_t number, std::string_view line) {
-    const auto skip_blanks = [&] { line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size())); };
+    const auto skip_blanks = [&] {
+      line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    };
     skip_blanks();
     if (!line.starts_with('#')) return;
     line.remove_prefix(1);
@@ -103,7 +114,8 @@ Complaints check_ranks(const std::vector<File>& files) {
     for (const auto& include : includes_of(file.text)) {
       const auto other = rank_of_include(include.name);
       if (other && *other > *own) {
-        complaints.push_back(at(file.path, include.line) + "includes " + include.name + ", which is of higher rank");
+        complaints.push_back(at(file.path, include.line) + "includes " + include.name +
+                             ", which is of higher rank");
       }
     }
   }
@@ -136,13 +148,14 @@ Complaints check_top_level(const std::vector<std::string>& names) {
 
 Complaints check_left_open(const std::vector<File>& files) {
   // Put together here, so that this file does not complain about itself.
-  static const std::regex pattern(std::string("\\b(TO") + "DO|FIX" + "ME|XX" + "X|HA" + "CK)\\b|\\bDIS" + "ABLED_\\w");
+  static const std::regex pattern(std::string("\\b(TO") + "DO|FIX" + "ME|XX" + "X|HA" + "CK)\\b|\\bDIS" +
+                                  "ABLED_\\w");
   return find_in_lines(files, pattern, "is left open");
 }
 
 Complaints check_sleeps(const std::vector<File>& tests) {
-  static const std::regex pattern(std::string("\\b(sleep_") + "for|this_thread::sleep_" + "until|u" + "sleep|nano" +
-                                  "sleep)\\b");
+  static const std::regex pattern(std::string("\\b(sleep_") + "for|this_thread::sleep_" + "until|u" +
+                                  "sleep|nano" + "sleep)\\b");
   return find_in_lines(tests, pattern, "sleeps on the wall clock");
 }
 
@@ -150,7 +163,8 @@ Complaints check_readmes(const std::vector<File>& files) {
   Complaints complaints;
   for (const auto folder : ranked_folders) {
     const auto path = std::string(folder) + "/README.md";
-    const auto found = std::find_if(files.begin(), files.end(), [&](const File& file) { return file.path == path; });
+    const auto found =
+        std::find_if(files.begin(), files.end(), [&](const File& file) { return file.path == path; });
     if (found == files.end()) {
       complaints.push_back(path + ": is missing");
     } else if (found->text.find_first_not_of(" \n") == std::string::npos) {
@@ -182,7 +196,8 @@ Complaints check_lengths(const std::vector<File>& sources, std::size_t limit,
     }
     complaints.push_back(std::move(out).str());
   }
-  for (const auto& [path, lines] : unused) complaints.push_back(path + ": is in the list of long files and not there");
+  for (const auto& [path, lines] : unused)
+    complaints.push_back(path + ": is in the list of long files and not there");
   return complaints;
 }
 

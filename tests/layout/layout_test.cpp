@@ -1,6 +1,9 @@
 // Holds the tree to the rules of layout_rules.hpp, and shows first that each rule finds what it is for.
 #include "layout/layout_rules.hpp"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -9,9 +12,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 namespace heirloop::layout {
 namespace {
@@ -30,7 +30,8 @@ const std::map<std::string, std::size_t> long_files = {};
 std::vector<File> read_tree(const auto& wanted) {
   const fs::path top = HEIRLOOP_SOURCE_DIR;
   std::vector<File> files;
-  for (auto entry = fs::recursive_directory_iterator(top); entry != fs::recursive_directory_iterator(); ++entry) {
+  for (auto entry = fs::recursive_directory_iterator(top); entry != fs::recursive_directory_iterator();
+       ++entry) {
     const auto path = entry->path().lexically_relative(top).generic_string();
     if (path == "build" || entry->path().filename().string().starts_with('.')) {
       entry.disable_recursion_pending();
@@ -44,7 +45,9 @@ std::vector<File> read_tree(const auto& wanted) {
   return files;
 }
 
-bool is_source(std::string_view path) { return path.ends_with(".hpp") || path.ends_with(".cpp") || path.ends_with(".h"); }
+bool is_source(std::string_view path) {
+  return path.ends_with(".hpp") || path.ends_with(".cpp") || path.ends_with(".h");
+}
 
 bool is_script(std::string_view path) {
   return path.ends_with("CMakeLists.txt") || path.ends_with(".cmake") || path.ends_with(".sh") ||
@@ -56,10 +59,12 @@ const std::vector<File>& sources() {
   return files;
 }
 
-// ---- The rules find what they are for ---------------------------------------------------------------------------------
+// ---- The rules find what they are for
+// ---------------------------------------------------------------------------------
 
 TEST(LayoutRules, sees_includes_however_they_are_written) {
-  const auto found = includes_of("#include <a/b.hpp>\n  #  include \"c.hpp\" // why\n// #include <d>\n#include M\nint x;\n");
+  const auto found =
+      includes_of("#include <a/b.hpp>\n  #  include \"c.hpp\" // why\n// #include <d>\n#include M\nint x;\n");
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0].line, 1U);
   EXPECT_EQ(found[0].name, "a/b.hpp");
@@ -68,7 +73,7 @@ TEST(LayoutRules, sees_includes_however_they_are_written) {
 }
 
 TEST(LayoutRules, a_lower_rank_may_not_include_a_higher_one) {
-  const auto verdict = [](std::string path, std::string include) {
+  const auto verdict = [](std::string path, const std::string& include) {
     return check_ranks({{std::move(path), "#pragma once\n#include " + include + "\n"}});
   };
   EXPECT_THAT(verdict("sched/a.hpp", "<heirloop/sync/lock.hpp>"),
@@ -106,7 +111,8 @@ TEST(LayoutRules, the_top_level_is_a_closed_list) {
 TEST(LayoutRules, nothing_is_left_open) {
   // Put together here, so that this file does not complain about itself.
   const std::string note = std::string("TO") + "DO";
-  EXPECT_THAT(check_left_open({{"a.cpp", "int x;\n// " + note + ": more\n"}}), ElementsAre("a.cpp:2: " + note + " is left open"));
+  EXPECT_THAT(check_left_open({{"a.cpp", "int x;\n// " + note + ": more\n"}}),
+              ElementsAre("a.cpp:2: " + note + " is left open"));
   EXPECT_EQ(check_left_open({{"a.cpp", std::string("// XX") + "X\n"}}).size(), 1U);
   EXPECT_EQ(check_left_open({{"a.cpp", std::string("// FIX") + "ME(me)\n"}}).size(), 1U);
   EXPECT_EQ(check_left_open({{"a.cpp", std::string("TEST(A, DIS") + "ABLED_b) {\n"}}).size(), 1U);
@@ -114,10 +120,12 @@ TEST(LayoutRules, nothing_is_left_open) {
 }
 
 TEST(LayoutRules, tests_do_not_sleep_on_the_wall_clock) {
-  EXPECT_EQ(check_sleeps({{"a_test.cpp", std::string("std::this_thread::sleep_") + "for(1ms);\n"}}).size(), 1U);
+  EXPECT_EQ(check_sleeps({{"a_test.cpp", std::string("std::this_thread::sleep_") + "for(1ms);\n"}}).size(),
+            1U);
   EXPECT_EQ(check_sleeps({{"a_test.cpp", std::string("u") + "sleep(1);\n"}}).size(), 1U);
   EXPECT_EQ(check_sleeps({{"a_test.cpp", std::string("::nano") + "sleep(&t, nullptr);\n"}}).size(), 1U);
-  EXPECT_THAT(check_sleeps({{"a_test.cpp", "co_await hl::sleep(1ms);\nco_await sleep_insert(2);\n"}}), IsEmpty());
+  EXPECT_THAT(check_sleeps({{"a_test.cpp", "co_await hl::sleep(1ms);\nco_await sleep_insert(2);\n"}}),
+              IsEmpty());
 }
 
 TEST(LayoutRules, every_library_folder_has_a_readme) {
@@ -133,12 +141,14 @@ TEST(LayoutRules, long_files_are_listed_and_may_only_shrink) {
   EXPECT_THAT(check_lengths({three}, 3, {}), IsEmpty());
   EXPECT_THAT(check_lengths({three}, 2, {}), ElementsAre("a.cpp: has 3 lines, more than 2"));
   EXPECT_THAT(check_lengths({three}, 1, {{"a.cpp", 3}}), IsEmpty());
-  EXPECT_THAT(check_lengths({three}, 1, {{"a.cpp", 2}}), ElementsAre(HasSubstr("more than the 2 it is listed with")));
+  EXPECT_THAT(check_lengths({three}, 1, {{"a.cpp", 2}}),
+              ElementsAre(HasSubstr("more than the 2 it is listed with")));
   EXPECT_THAT(check_lengths({three}, 5, {{"a.cpp", 9}}), ElementsAre(HasSubstr("can leave the list")));
   EXPECT_THAT(check_lengths({three}, 5, {{"b.cpp", 9}}), ElementsAre(HasSubstr("b.cpp: is in the list")));
 }
 
-// ---- The tree keeps the rules -----------------------------------------------------------------------------------------
+// ---- The tree keeps the rules
+// -----------------------------------------------------------------------------------------
 
 TEST(Layout, the_sources_are_found) {
   const auto& files = sources();
@@ -152,24 +162,30 @@ TEST(Layout, one_file_includes_liburing) { EXPECT_THAT(check_liburing(sources())
 
 TEST(Layout, the_top_level_holds_nothing_else) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(HEIRLOOP_SOURCE_DIR)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(HEIRLOOP_SOURCE_DIR))
+    names.push_back(entry.path().filename().string());
   EXPECT_THAT(check_top_level(names), IsEmpty());
 }
 
 TEST(Layout, nothing_is_left_open) {
-  EXPECT_THAT(check_left_open(read_tree([](const auto& path) { return is_source(path) || is_script(path); })), IsEmpty());
-}
-
-TEST(Layout, no_test_sleeps_on_the_wall_clock) {
-  EXPECT_THAT(check_sleeps(read_tree([](const auto& path) { return path.starts_with("tests/") && is_source(path); })),
+  EXPECT_THAT(check_left_open(read_tree([](const auto& path) { return is_source(path) || is_script(path); })),
               IsEmpty());
 }
 
-TEST(Layout, every_library_folder_has_a_readme) {
-  EXPECT_THAT(check_readmes(read_tree([](const auto& path) { return path.ends_with("/README.md"); })), IsEmpty());
+TEST(Layout, no_test_sleeps_on_the_wall_clock) {
+  EXPECT_THAT(
+      check_sleeps(read_tree([](const auto& path) { return path.starts_with("tests/") && is_source(path); })),
+      IsEmpty());
 }
 
-TEST(Layout, no_file_is_too_long) { EXPECT_THAT(check_lengths(sources(), longest_file, long_files), IsEmpty()); }
+TEST(Layout, every_library_folder_has_a_readme) {
+  EXPECT_THAT(check_readmes(read_tree([](const auto& path) { return path.ends_with("/README.md"); })),
+              IsEmpty());
+}
+
+TEST(Layout, no_file_is_too_long) {
+  EXPECT_THAT(check_lengths(sources(), longest_file, long_files), IsEmpty());
+}
 
 }  // namespace
 }  // namespace heirloop::layout
