@@ -1,0 +1,187 @@
+// `Coro<T>`: a lazy coroutine, and the trampoline's side of it.
+//
+// Owns: the frame until it ends or is given to a task. Called by compiled coroutines.
+//
+// 1. A frame that awaits a child notes the child as the next to resume and returns to the step; the end of a child
+//    notes its awaiter in the same way. Nothing nests on the machine stack, however deep the chain.
+// 2. A frame is destroyed directly only when it was never started or has ended.
+// 3. The outcome is written straight to where the awaiter wants it.
+#pragma once
+
+#include <coroutine>
+#include <utility>
+
+#include <heirloop/sched/contract.hpp>
+#include <heirloop/sched/errors.hpp>
+#include <heirloop/sched/frame_pool.hpp>
+#include <heirloop/sched/result.hpp>
+#include <heirloop/sched/this_thread.hpp>
+
+namespace heirloop {
+
+template <class T>
+class Coro;
+
+namespace detail {
+
+/// The root frame of the current task has ended.
+void root_ended(std::coroutine_handle<> frame) noexcept;
+
+/// Throws what is pending for the current task, if anything; at the first line of a task.
+void check_first_line();
+
+class CoroPromiseBase {
+ public:
+  static void* operator new(std::size_t size) { return FramePool::allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { FramePool::deallocate(memory, size); }
+
+  struct Initial {
+    const CoroPromiseBase* promise;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const {
+      if (promise->awaiter == nullptr) check_first_line();
+    }
+  };
+
+  struct Final {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+      if (std::coroutine_handle<> awaiter = frame.promise().awaiter) {
+        this_thread.next = awaiter;
+      } else {
+        root_ended(frame);
+      }
+    }
+    void await_resume() const noexcept {}
+  };
+
+  std::coroutine_handle<> awaiter;  // resumed when this frame ends; null for the root of a task
+};
+
+template <class T>
+class CoroPromise;
+
+}  // namespace detail
+
+/// A lazy coroutine that runs when it is awaited or given to a task. Move-only; awaited once; destroyed without a leak
+/// when it never started.
+template <class T = void>
+class [[nodiscard("a Coro does nothing until it is awaited or given to a task")]] Coro {
+ public:
+  using promise_type = detail::CoroPromise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  Coro() noexcept = default;
+  explicit Coro(Handle frame) noexcept : frame_(frame) {}
+  Coro(Coro&& other) noexcept : frame_(std::exchange(other.frame_, {})) {}
+  Coro& operator=(Coro&& other) noexcept {
+    Coro old(std::move(*this));
+    frame_ = std::exchange(other.frame_, {});
+    return *this;
+  }
+  ~Coro();
+
+  explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
+
+  /// True before the first await, and until then only.
+  bool is_new() const noexcept;
+  bool is_finished() const noexcept { return frame_ && frame_.done(); }
+  bool is_suspended() const noexcept { return frame_ && !is_new() && !is_finished(); }
+
+  /// Runs the coroutine as part of the awaiting task and gives its value.
+  /// Suspends: only where the coroutine does. Errors: what the coroutine throws; InvalidStateError on a second await.
+  /// Cost: a switch to the child and back, without the ready queue.
+  auto operator co_await();
+
+  Handle frame() const noexcept { return frame_; }
+
+  /// Gives the frame away, to a task.
+  Handle release() noexcept { return std::exchange(frame_, {}); }
+
+ private:
+  Handle frame_;
+};
+
+namespace detail {
+
+template <class T>
+class CoroPromiseResult : public CoroPromiseBase {
+ public:
+  void unhandled_exception() noexcept { out_->catch_current(); }
+  void deliver_to(Result<T>& out) noexcept { out_ = &out; }
+  bool is_started() const noexcept { return out_ != nullptr; }
+
+ protected:
+  Result<T>* out_ = nullptr;
+};
+
+template <class T>
+class CoroPromise final : public CoroPromiseResult<T> {
+ public:
+  Coro<T> get_return_object() noexcept { return Coro<T>(Coro<T>::Handle::from_promise(*this)); }
+  CoroPromiseBase::Initial initial_suspend() const noexcept { return {this}; }
+  CoroPromiseBase::Final final_suspend() const noexcept { return {}; }
+
+  template <class U = T>
+    requires std::is_constructible_v<Stored<T>, U&&> || std::is_reference_v<T>
+  void return_value(U&& value) {
+    this->out_->emplace(std::forward<U>(value));
+  }
+};
+
+template <>
+class CoroPromise<void> final : public CoroPromiseResult<void> {
+ public:
+  Coro<void> get_return_object() noexcept { return Coro<void>(Coro<void>::Handle::from_promise(*this)); }
+  CoroPromiseBase::Initial initial_suspend() const noexcept { return {this}; }
+  CoroPromiseBase::Final final_suspend() const noexcept { return {}; }
+  void return_void() noexcept { out_->emplace(); }
+};
+
+template <class T>
+class CoroAwaiter {
+ public:
+  explicit CoroAwaiter(typename Coro<T>::Handle child) noexcept : child_(child) {}
+  CoroAwaiter(const CoroAwaiter&) = delete;
+  CoroAwaiter& operator=(const CoroAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> awaiter) noexcept {
+    auto& promise = child_.promise();
+    promise.awaiter = awaiter;
+    promise.deliver_to(result_);
+    this_thread.next = child_;
+  }
+  T await_resume() { return result_.take(); }
+
+ private:
+  typename Coro<T>::Handle child_;
+  Result<T> result_;
+};
+
+}  // namespace detail
+
+template <class T>
+Coro<T>::~Coro() {
+  if (!frame_) return;
+  contract(is_new() || frame_.done(), "a coroutine that has started is not dropped before it has ended");
+  frame_.destroy();
+}
+
+template <class T>
+bool Coro<T>::is_new() const noexcept {
+  return frame_ && !frame_.promise().is_started();
+}
+
+template <class T>
+auto Coro<T>::operator co_await() {
+  if (!is_new()) {
+    throw InvalidStateError(frame_ ? "a Coro can be awaited once; this one was awaited before"
+                                   : "this Coro is empty: it was moved from or given to a task");
+  }
+  return detail::CoroAwaiter<T>(frame_);
+}
+
+}  // namespace heirloop

@@ -1,0 +1,67 @@
+// What the dispatch loop needs from the kernel, or from a simulation of it.
+//
+// Owns: the interface. Implemented by the io_uring driver (io/) and the simulated driver (runtime/testing/).
+//
+// 1. All calls but `wake` come from the loop's thread.
+// 2. Nothing that a driver does runs user code: a completion makes an entry ready, and the loop goes on.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include <heirloop/sched/priority.hpp>
+
+namespace heirloop {
+
+class Driver {
+ public:
+  static constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
+
+  virtual ~Driver() = default;
+
+  /// Looked at between every two steps: three loads, no call.
+  bool completions_pending() const noexcept {
+    return ((load(look_.flags) & look_.mask) | (load(look_.tail) ^ load(look_.head))) != 0;
+  }
+
+  /// True when something queued by a more urgent task than `next` has not been submitted.
+  bool holds_more_urgent_than(const Urgency& next) const noexcept { return more_urgent(queued_urgency_, next); }
+
+  /// The clock of all timers: monotonic, nanoseconds.
+  virtual std::int64_t now_ns() noexcept = 0;
+
+  /// Takes completions until none is left or `budget_ns` is used up.
+  virtual void harvest(std::int64_t budget_ns) = 0;
+
+  /// Submits what is queued, without waiting.
+  virtual void submit() = 0;
+
+  /// Submits, waits for a completion, a wake or the deadline (absolute, `no_deadline` for none), and harvests: one
+  /// system call.
+  virtual void wait(std::int64_t deadline_ns) = 0;
+
+  /// Makes `completions_pending` true at about `deadline_ns`, also while the loop is busy. A later call replaces an
+  /// earlier one.
+  virtual void set_tick(std::int64_t deadline_ns) = 0;
+
+  /// Ends a `wait`, now or the next one. From any thread; async-signal-safe.
+  virtual void wake() noexcept = 0;
+
+ protected:
+  /// Words that change when a completion may be there: `(flags & mask) != 0` or `tail != head`.
+  struct Look {
+    const unsigned* flags;
+    unsigned mask;
+    const unsigned* tail;
+    const unsigned* head;
+  };
+  Look look_{};
+
+  /// The best urgency among what is queued and not submitted; Urgency::none() when nothing is.
+  Urgency queued_urgency_ = Urgency::none();
+
+ private:
+  static unsigned load(const unsigned* word) noexcept { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+};
+
+}  // namespace heirloop

@@ -1,0 +1,70 @@
+// The exceptions of the scheduler.
+//
+// What a program does wrong derives from std::exception. What comes from outside to end a wait (`Cancelled`,
+// `InterruptException`) does not, so that `catch (const std::exception&)` can't swallow it.
+#pragma once
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace heirloop {
+
+/// A call that the present state forbids: result of a task that is not done, a throw at oneself, a second await,
+/// release of a lock by a stranger. The state is unchanged.
+class InvalidStateError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+/// A wait that would close a cycle in which nobody can go on. `what()` names each task and what it waits for. The
+/// state before the wait stays intact.
+class DeadlockError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+/// The owner of what was waited for ended without releasing it.
+class OwnerDied : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Thrown at the suspension of a task that was cancelled. Not a std::exception.
+class Cancelled {
+ public:
+  Cancelled() = default;
+  explicit Cancelled(std::string message, std::exception_ptr cause = nullptr)
+      : message_(std::move(message)), cause_(std::move(cause)) {}
+
+  /// The message of the first cancel that was not yet delivered; empty when none was given.
+  const std::string& message() const noexcept { return message_; }
+
+  /// The undelivered throw or interrupt that this cancel took the place of, or null.
+  const std::exception_ptr& cause() const noexcept { return cause_; }
+
+ private:
+  std::string message_;
+  std::exception_ptr cause_;
+};
+
+/// The usual thing to throw with `task_interrupt`. Not a std::exception. Derive from it to tell interrupts apart.
+class InterruptException {
+ public:
+  InterruptException() = default;
+  explicit InterruptException(std::string message) : message_(std::move(message)) {}
+  virtual ~InterruptException() = default;
+  InterruptException(const InterruptException&) = default;
+  InterruptException& operator=(const InterruptException&) = default;
+
+  const std::string& message() const noexcept { return message_; }
+
+ private:
+  std::string message_;
+};
+
+/// A readable text for any exception, whatever its type; for logs.
+std::string describe_exception(const std::exception_ptr& error);
+
+}  // namespace heirloop

@@ -1,0 +1,329 @@
+#include <heirloop/sched/loop.hpp>
+
+#include <spdlog/spdlog.h>
+
+#include <heirloop/sched/inheritance.hpp>
+#include <heirloop/sched/interrupt.hpp>
+#include <heirloop/sched/joining.hpp>
+#include <heirloop/sched/log.hpp>
+
+namespace heirloop {
+
+using detail::this_thread;
+
+Loop::Loop(Driver& driver, const LoopOptions& options)
+    : driver_(driver), ready_(make_policy(options.policy, options.age_unit)), options_(options) {
+  if (options.step_budget.count() <= 0) throw std::invalid_argument("step_budget must be longer than zero");
+  now_ns_ = driver_.now_ns();
+}
+
+Loop::~Loop() {
+  contract(tasks_.first() == nullptr, "a loop ends when its tasks have ended; call finish()");
+  while (Entry* entry = ready_.pop()) static_cast<Callback*>(entry)->dispose();
+}
+
+void Loop::no_loop() { throw InvalidStateError("no heirloop loop runs in this thread; call this inside run()"); }
+
+void Loop::nested_too_deep() const {
+  throw InvalidStateError("eager starts are nested " + std::to_string(nested_) +
+                          " deep, the limit of max_nested_starts; await the coroutine or start the task without "
+                          "eager_start");
+}
+
+void Loop::check_thread(const Task& task) {
+  if (this_thread.loop != task.loop_) {
+    throw InvalidStateError("a task handle was used outside its loop's thread; use post() to get there");
+  }
+}
+
+// ---- the turn ----
+
+template <class Done>
+void Loop::turn_until(Done done) {
+  contract(this_thread.task == nullptr, "a loop is not run from inside a task");
+  struct Scope {
+    detail::ThisThread before = this_thread;
+    ~Scope() { this_thread = before; }
+  } scope;
+  if (this_thread.loop != nullptr && this_thread.loop != this) {
+    throw InvalidStateError("a loop runs in this thread already");
+  }
+  this_thread.loop = this;
+  while (!done()) turn();
+}
+
+void Loop::run_until_done(const TaskRef& task) {
+  turn_until([&] { return task.done(); });
+}
+
+void Loop::finish() {
+  turn_until([this] {
+    for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+      if (task->cancel_requests_ == 0) cancel(*task, "the loop ends");
+    }
+    return tasks_.first() == nullptr;
+  });
+  while (Task* task = unfetched_.first()) forget_unfetched(*task);
+}
+
+void Loop::turn() {
+  if (driver_.completions_pending()) [[unlikely]] {
+    driver_.harvest(options_.step_budget.count());
+    until_refresh_ = 1;
+  }
+  if (inbox_.any()) [[unlikely]] take_posts();
+  if (--until_refresh_ == 0 || timers_.has_undated()) [[unlikely]] refresh();
+  Entry* entry = ready_.pop();
+  if (entry == nullptr) [[unlikely]] {
+    sleep();
+    return;
+  }
+  if (driver_.holds_more_urgent_than(entry->urgency())) [[unlikely]] driver_.submit();
+  dispatch(*entry);
+}
+
+void Loop::dispatch(Entry& entry) {
+  ++dispatches_;
+  step_key_ = entry.key();
+  budget_start_ns_ = 0;
+  if (entry.kind() == Entry::Kind::task) [[likely]] {
+    run_task(static_cast<Task&>(entry));
+  } else {
+    run_callback(static_cast<Callback&>(entry));
+  }
+}
+
+/// One step: the trampoline resumes frame after frame until the task suspends or ends.
+void Loop::run_task(Task& task) {
+  this_thread.task = &task;
+  task.state_ = TaskState::running;
+  task.wait_ = nullptr;
+  std::coroutine_handle<> frame = task.resume_;
+  do {
+    this_thread.next = nullptr;
+    frame.resume();
+    frame = this_thread.next;
+  } while (frame);
+  if (task.state_ == TaskState::done) [[unlikely]] {
+    task_ended(task);
+  } else {
+    contract(task.state_ != TaskState::running, "a task suspends only in awaiters of heirloop");
+  }
+  this_thread.task = nullptr;
+}
+
+void Loop::run_nested(Task& task) {
+  const detail::ThisThread before = this_thread;
+  ++nested_;
+  TaskRef keep(&task);
+  run_task(task);
+  --nested_;
+  this_thread = before;
+}
+
+void Loop::run_callback(Callback& callback) noexcept {
+  try {
+    callback();
+  } catch (...) {
+    logger().error("a callback failed: {}", describe_exception(std::current_exception()));
+  }
+  callback.dispose();
+}
+
+void Loop::refresh() {
+  until_refresh_ = refresh_interval;
+  now_ns_ = driver_.now_ns();
+  if (timers_.has_undated()) timers_.date_all(now_ns_);
+  if (timers_.next_deadline() <= now_ns_) timers_.fire_due(now_ns_);
+  driver_.submit();
+  if (armed_tick_ns_ <= now_ns_) armed_tick_ns_ = Driver::no_deadline;
+  if (timers_.next_deadline() < armed_tick_ns_ && !ready_.empty()) {
+    armed_tick_ns_ = std::max(timers_.next_deadline(), now_ns_ + min_tick_ns);
+    driver_.set_tick(armed_tick_ns_);
+  }
+}
+
+/// Publish "asleep", look again, then one system call.
+void Loop::sleep() {
+  asleep_.store(true, std::memory_order_seq_cst);
+  if (!inbox_.any_ordered()) driver_.wait(timers_.next_deadline());
+  asleep_.store(false, std::memory_order_relaxed);
+  until_refresh_ = 1;
+}
+
+void Loop::take_posts() noexcept {
+  for (Callback* post = inbox_.take_all(); post != nullptr;) {
+    Callback* following = Inbox::next(*post);
+    ready_.set_urgency(*post, Urgency{post->posted_priority()});
+    ready_.push(*post, now_ns_);
+    post = following;
+  }
+}
+
+void Loop::post_callback(Callback& callback, double priority) {
+  try {
+    callback.set_posted_priority(checked_priority(priority));
+  } catch (...) {
+    callback.dispose();
+    throw;
+  }
+  inbox_.push(callback);
+  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) driver_.wake();
+}
+
+bool Loop::over_budget() noexcept {
+  const std::int64_t now = driver_.now_ns();
+  if (budget_start_ns_ == 0) budget_start_ns_ = now;
+  return now - budget_start_ns_ > options_.step_budget.count();
+}
+
+// ---- suspension ----
+
+void Loop::block(Wait& wait, std::coroutine_handle<> frame) noexcept {
+  Task& task = *this_thread.task;
+  task.resume_ = frame;
+  task.wait_ = &wait;
+  task.state_ = TaskState::blocked;
+  wait.task_ = &task;
+  wait.state_ = Wait::State::blocked;
+  if (!task.registered_) [[unlikely]] register_task(task);
+  if (task.pending_ != Task::Pending::nothing) [[unlikely]] withdraw(task);
+}
+
+void Loop::yield(std::coroutine_handle<> frame) noexcept {
+  Task& task = *this_thread.task;
+  task.resume_ = frame;
+  task.state_ = TaskState::ready;
+  if (!task.registered_) [[unlikely]] register_task(task);
+  ready_.push(task, now_ns_);
+}
+
+void Loop::wake(Wait& wait) noexcept {
+  Task& task = *wait.task_;
+  contract(task.wait_ == &wait && task.state_ == TaskState::blocked, "a wait is woken once, while its task is blocked");
+  if (wait.nodes_ != nullptr) leave_queues(wait);
+  if (wait.state_ == Wait::State::blocked) wait.state_ = Wait::State::elected;
+  make_ready(task);
+}
+
+void Loop::make_ready(Task& task) noexcept {
+  task.state_ = TaskState::ready;
+  ready_.push(task, now_ns_);
+  if (task.interrupter_ != nullptr) [[unlikely]] task.interrupter_->victim_wakes();
+}
+
+void Loop::to_front(Task& task) noexcept {
+  ready_.erase(task);
+  ready_.push_positional(task, 0, now_ns_);
+}
+
+void Loop::yield_behind(Task& victim, Task& caller, std::coroutine_handle<> frame) noexcept {
+  yield(frame);
+  to_front(caller);
+  to_front(victim);
+}
+
+bool Loop::withdraw(Task& task) noexcept {
+  Wait* wait = task.wait_;
+  if (task.state_ != TaskState::blocked) {
+    if (wait != nullptr && wait->state_ == Wait::State::elected) {
+      wait->state_ = Wait::State::withdrawn;
+      wait->abort();
+    }
+    return true;
+  }
+  if (wait->state_ == Wait::State::withdrawn) return false;
+  wait->state_ = Wait::State::withdrawn;
+  if (wait->abort() == AbortResult::pending) return false;
+  leave_queues(*wait);
+  make_ready(task);
+  return true;
+}
+
+// ---- exceptions from outside ----
+
+void Loop::throw_pending() {
+  Task& task = *this_thread.task;
+  task.pending_ = Task::Pending::nothing;
+  std::exception_ptr error = std::exchange(task.pending_error_, nullptr);
+  task.interrupter_ = nullptr;
+  std::rethrow_exception(std::move(error));
+}
+
+bool Loop::cancel(Task& first, std::string message) {
+  if (first.done()) return false;
+  Task* task = &first;
+  for (;;) {
+    ++task->cancel_requests_;
+    if (task->state_ != TaskState::blocked || task->pending_ != Task::Pending::nothing) break;
+    Task* inner = task->wait_->forwards_to();
+    if (inner == nullptr || inner->done()) break;
+    task = inner;
+  }
+  set_cancelled(*task, std::move(message));
+  return true;
+}
+
+void Loop::set_cancelled(Task& task, std::string message) {
+  if (task.pending_ == Task::Pending::cancel) return;
+  std::exception_ptr cause = std::exchange(task.pending_error_, nullptr);
+  if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
+  task.pending_ = Task::Pending::cancel;
+  task.pending_error_ = std::make_exception_ptr(Cancelled(std::move(message), std::move(cause)));
+  if (task.state_ != TaskState::running) withdraw(task);
+}
+
+void Loop::set_thrown(Task& task, std::exception_ptr error) {
+  const auto refuse = [&](const char* why) { throw InvalidStateError("can't throw into " + task.name() + ": " + why); };
+  if (task.done()) refuse("it is done");
+  check_thread(task);
+  if (task.state_ == TaskState::running) {
+    refuse(this_thread.task == &task ? "it is the current task" : "it is starting the current task eagerly");
+  }
+  if (task.pending_ == Task::Pending::cancel) refuse("it has a cancel that is not delivered yet");
+  if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
+  task.pending_ = Task::Pending::thrown;
+  task.pending_error_ = std::move(error);
+}
+
+// ---- the registry, and the end of a task ----
+
+void Loop::register_task(Task& task) noexcept {
+  task.registered_ = true;
+  task.id_ = next_task_id_++;
+  tasks_.push_front(task);
+}
+
+std::vector<TaskRef> Loop::all_tasks() const {
+  std::vector<TaskRef> tasks;
+  for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) tasks.emplace_back(task);
+  return tasks;
+}
+
+void Loop::task_ended(Task& task) noexcept {
+  task.resume_.destroy();
+  task.resume_ = nullptr;
+  if (task.registered_) tasks_.erase(task);
+  if (Joining* joining = std::exchange(task.joining_, nullptr)) {
+    joining->ended(*this);
+    delete joining;
+  }
+  while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
+  if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
+  if (task.outcome_error() != nullptr && !task.outcome_cancelled() && !task.fetched_) {
+    task.listed_as_unfetched_ = true;
+    unfetched_.push_front(task);
+  }
+  TaskRef last(&task);
+  --task.references_;  // a task no longer keeps itself alive
+}
+
+/// The last chance to see the exception has passed: it is logged.
+void Loop::forget_unfetched(Task& task) noexcept {
+  unfetched_.erase(task);
+  task.listed_as_unfetched_ = false;
+  logger().error("{} failed, and nobody fetched its exception: {}", task.name(),
+                 describe_exception(*task.outcome_error()));
+}
+
+}  // namespace heirloop

@@ -1,0 +1,226 @@
+// The dispatch loop (DESIGN section 4): completions, posts, timers, then one step of the entry that the policy chooses.
+//
+// Owns: the ready queue, the timers, the inbox, the registry of tasks and the cached clock. Called by awaiters (block,
+// wake), by the runtime (run), and by other threads (post).
+//
+// 1. Between every two steps the loop looks whether a completion or a post is there: loads of memory, no call.
+// 2. One way to become blocked (`block`), one to become ready (`make_ready`), one pending exception per task.
+// 3. all tasks = ready ∪ blocked ∪ {running}. A task that started eagerly enters as it first suspends.
+// 4. The cached clock is refreshed by every harvest and wait and at least once in `refresh_interval` steps.
+// 5. Nothing here allocates in steady state.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <heirloop/sched/callback.hpp>
+#include <heirloop/sched/driver.hpp>
+#include <heirloop/sched/ready_queue.hpp>
+#include <heirloop/sched/task.hpp>
+#include <heirloop/sched/this_thread.hpp>
+#include <heirloop/sched/timer.hpp>
+
+namespace heirloop {
+
+struct LoopOptions {
+  PolicyKind policy = PolicyKind::aging;
+  std::chrono::nanoseconds age_unit = std::chrono::milliseconds(100);
+  bool inheritance = true;  ///< off: waiting lends nothing; to compare
+  std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
+  unsigned max_nested_starts = 1000;
+};
+
+class Loop {
+ public:
+  static constexpr unsigned refresh_interval = 64;
+  static constexpr std::int64_t min_tick_ns = 100'000;
+
+  Loop(Driver& driver, const LoopOptions& options);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// The loop that runs in this thread. Errors: InvalidStateError when none does.
+  static Loop& current() {
+    Loop* loop = detail::this_thread.loop;
+    if (loop == nullptr) [[unlikely]] no_loop();
+    return *loop;
+  }
+
+  /// Dispatches until `task` is done. The calling thread must not be inside a loop.
+  void run_until_done(const TaskRef& task);
+
+  /// Cancels every task that is left, last created first, and dispatches until all have ended; logs exceptions that
+  /// nobody fetched.
+  void finish();
+
+  const LoopOptions& options() const noexcept { return options_; }
+  Driver& driver() const noexcept { return driver_; }
+  ReadyQueue& ready() noexcept { return ready_; }
+  TimerQueue& timers() noexcept { return timers_; }
+  const Policy& policy() const noexcept { return ready_.policy(); }
+
+  /// The cached clock, ns.
+  std::int64_t now_ns() const noexcept { return now_ns_; }
+
+  /// Steps run so far.
+  std::uint64_t dispatches() const noexcept { return dispatches_; }
+
+  std::vector<TaskRef> all_tasks() const;
+
+  // ---- for awaiters ----
+
+  /// The current task suspends until `wait` is woken. Called last in `await_suspend`, when the wait stands in its
+  /// queues. When an exception is pending already, the wait is withdrawn at once.
+  void block(Wait& wait, std::coroutine_handle<> frame) noexcept;
+
+  /// The current task suspends and stays ready, at the end of its own priority.
+  void yield(std::coroutine_handle<> frame) noexcept;
+
+  /// Takes the wait out of its queues and makes its task ready. The wait is blocked, or withdrawn and `pending`.
+  void wake(Wait& wait) noexcept;
+
+  /// At the start of every `await_resume` of a suspension: throws what is pending for the current task.
+  static void resumed() {
+    if (detail::this_thread.task->pending_ != Task::Pending::nothing) [[unlikely]] throw_pending();
+  }
+
+  /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
+  /// or the step is over its budget.
+  bool should_yield() noexcept {
+    return driver_.completions_pending() || inbox_.any() || ready_.precedes(step_key_) ||
+           ((++checkpoints_ % 16 == 0) && over_budget());
+  }
+
+  /// Sets a timer from a relative time; it is dated before the next step.
+  void set_timer_after(Timer& timer, std::int64_t span_ns) noexcept { timers_.set_after(timer, span_ns); }
+
+  /// Sets a timer to a deadline of the loop's clock.
+  void set_timer_at(Timer& timer, std::int64_t deadline_ns) {
+    timers_.set_at(timer, deadline_ns);
+    until_refresh_ = 1;
+  }
+
+  // ---- tasks ----
+
+  template <class T>
+  PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
+    if (!coro.is_new()) throw InvalidStateError("create_task needs a coroutine that was never awaited");
+    if (options.eager_start && nested_ >= options_.max_nested_starts) nested_too_deep();
+    auto* block = new detail::TaskBlock<T>(*this, coro.frame(), options);
+    coro.release();
+    PriorityTask<T> task(block);
+    if (options.eager_start) {
+      run_nested(*block);
+    } else {
+      register_task(*block);
+      make_ready(*block);
+    }
+    return task;
+  }
+
+  /// The task whose step this is; null inside handles.
+  Task* current_task() const noexcept { return detail::this_thread.task; }
+
+  /// As TaskRef::cancel.
+  bool cancel(Task& task, std::string message);
+
+  /// Makes `error` the pending exception, by the table of DESIGN section 8; `withdraw` makes it felt.
+  /// Errors: as `task_throw`.
+  static void set_thrown(Task& task, std::exception_ptr error);
+
+  /// A task with a pending exception does not run: takes back its wait, or what it was elected for. True when it is
+  /// ready now; false when the wake-up will come by itself.
+  bool withdraw(Task& task) noexcept;
+
+  /// A ready task goes before everything else.
+  void to_front(Task& task) noexcept;
+
+  /// The current task suspends: the ready `victim` runs next, then the current task, then the rest.
+  void yield_behind(Task& victim, Task& caller, std::coroutine_handle<> frame) noexcept;
+
+  /// Errors: InvalidStateError when called on another thread than the loop's.
+  static void check_thread(const Task& task);
+
+  // ---- handles ----
+
+  /// Runs `function` as a step of its own, with the creator's base priority unless given.
+  template <class F>
+  void call_soon(F&& function) {
+    Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
+    ready_.set_urgency(*callback, Urgency{creator_priority()});
+    ready_.push(*callback, now_ns_);
+  }
+
+  /// The same from any thread: lock-free, wakes a sleeping loop once. The priority is NORMAL unless given.
+  /// Errors: std::invalid_argument for NaN; std::bad_alloc.
+  template <class F>
+  void post(F&& function, double priority = priority::normal) {
+    Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::other_thread);
+    post_callback(*callback, priority);
+  }
+
+  /// The base priority of the current task; NORMAL outside tasks.
+  static double creator_priority() noexcept {
+    const Task* task = detail::this_thread.task;
+    return task == nullptr ? priority::normal : task->base_;
+  }
+
+ private:
+  friend class TaskRef;
+  friend class InterruptWait;
+  friend struct Inheritance;
+  friend class Task;
+  friend void detail::check_first_line();
+
+  [[noreturn]] static void no_loop();
+  [[noreturn]] static void throw_pending();
+  [[noreturn]] void nested_too_deep() const;
+
+  void turn();
+  void dispatch(Entry& entry);
+  void run_task(Task& task);
+  void run_nested(Task& task);
+  void run_callback(Callback& callback) noexcept;
+  void sleep();
+  void take_posts() noexcept;
+  void refresh();
+  void post_callback(Callback& callback, double priority);
+  bool over_budget() noexcept;
+  template <class Done>
+  void turn_until(Done done);
+
+  void register_task(Task& task) noexcept;
+  void task_ended(Task& task) noexcept;
+  void make_ready(Task& task) noexcept;
+
+  void set_cancelled(Task& task, std::string message);
+  void forget_unfetched(Task& task) noexcept;
+
+  Driver& driver_;
+  ReadyQueue ready_;
+  TimerQueue timers_;
+  Inbox inbox_;
+  std::atomic<bool> asleep_{false};
+  LoopOptions options_;
+
+  std::int64_t now_ns_ = 0;
+  std::int64_t armed_tick_ns_ = Driver::no_deadline;
+  unsigned until_refresh_ = 1;  // steps; 1: before the next one
+
+  std::uint64_t dispatches_ = 0;
+  std::int64_t step_key_ = 0;
+  unsigned checkpoints_ = 0;
+  std::int64_t budget_start_ns_ = 0;  // 0: the clock was not read in this step
+  unsigned nested_ = 0;
+
+  std::uint64_t next_task_id_ = 1;
+  TaskList tasks_;      // registered and not done, last created first
+  TaskList unfetched_;  // ended with an exception that nobody has seen
+};
+
+}  // namespace heirloop

@@ -1,0 +1,138 @@
+// What a program does with the scheduler: start tasks, sleep, give way.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <vector>
+
+#include <heirloop/sched/loop.hpp>
+
+namespace heirloop {
+
+/// Starts a task that runs `coro`. Lazy: it runs when the policy chooses it. With `eager_start` it runs inside the call up
+/// to its first suspension; when it ends there, it was never a task for others to see.
+/// Errors: InvalidStateError outside a loop, for a coroutine that was awaited before, and when eager starts nest deeper
+/// than max_nested_starts; std::invalid_argument for a NaN priority. Cost: no allocation in steady state.
+template <class T>
+PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
+  return Loop::current().create_task(std::move(coro), options);
+}
+
+/// The task whose step this is. In the eager part of a start it is the new task.
+/// Errors: InvalidStateError outside tasks, also inside handles.
+inline TaskRef current_task() {
+  Task* task = detail::this_thread.task;
+  if (task == nullptr) throw InvalidStateError("no task runs here; a handle or code outside run() has no current task");
+  return TaskRef(task);
+}
+
+/// All tasks that are not done: ready, blocked, and the running one. Last created first. Allocates.
+inline std::vector<TaskRef> all_tasks() { return Loop::current().all_tasks(); }
+
+namespace detail {
+
+/// Saturates at `TimerQueue::never`. Errors: std::invalid_argument for NaN.
+template <class Rep, class Period>
+std::int64_t span_ns(std::chrono::duration<Rep, Period> span) {
+  if constexpr (std::floating_point<Rep>) {
+    if (std::isnan(span.count())) throw std::invalid_argument("a time span must be a number, not NaN");
+    const auto ns = std::chrono::duration<long double, std::nano>(span).count();
+    if (ns >= 9.2e18L) return TimerQueue::never;
+    return ns <= 0 ? 0 : static_cast<std::int64_t>(std::ceil(ns));
+  } else {
+    using Span = std::chrono::duration<Rep, Period>;
+    if (span <= Span::zero()) return 0;
+    if (std::chrono::duration<long double, std::nano>(span).count() >= 9.2e18L) return TimerQueue::never;
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(span).count();
+  }
+}
+
+class SleepAwaiter final : public Wait, private Timer {
+ public:
+  SleepAwaiter(std::int64_t time_ns, bool is_deadline) noexcept
+      : Timer(fired), time_ns_(time_ns), is_deadline_(is_deadline) {}
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> frame) {
+    Loop& loop = Loop::current();
+    if (time_ns_ <= 0) {
+      loop.yield(frame);
+      return;
+    }
+    if (is_deadline_) {
+      loop.set_timer_at(*this, time_ns_);
+    } else {
+      loop.set_timer_after(*this, time_ns_);
+    }
+    loop.block(*this, frame);
+  }
+  void await_resume() const { Loop::resumed(); }
+
+  AbortResult abort() noexcept override {
+    task()->loop().timers().remove(*this);
+    return AbortResult::done;
+  }
+  std::string describe() const override { return "a sleep"; }
+
+ private:
+  static void fired(Timer& timer) noexcept {
+    auto& sleep = static_cast<SleepAwaiter&>(timer);
+    sleep.task()->loop().wake(sleep);
+  }
+
+  std::int64_t time_ns_;
+  bool is_deadline_;
+};
+
+class CheckpointAwaiter {
+ public:
+  CheckpointAwaiter() noexcept : loop_(Loop::current()) {}
+  CheckpointAwaiter(const CheckpointAwaiter&) = delete;
+  CheckpointAwaiter& operator=(const CheckpointAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return !loop_.should_yield(); }
+  void await_suspend(std::coroutine_handle<> frame) const noexcept { loop_.yield(frame); }
+  void await_resume() const { Loop::resumed(); }
+
+ private:
+  Loop& loop_;
+};
+
+}  // namespace detail
+
+/// Sleeps for `span`; zero or less: goes to the end of its own priority.
+/// Suspends: always. Interrupt: the timer is gone. Errors: std::invalid_argument for NaN.
+/// Late by at most one step plus 100 µs. Cost: O(log n) in the number of timers.
+template <class Rep, class Period>
+detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> span) {
+  return detail::SleepAwaiter(detail::span_ns(span), false);
+}
+
+/// `sleep(0)`: to the end of its own priority.
+inline detail::SleepAwaiter sleep(int zero) {
+  if (zero != 0) throw std::invalid_argument("sleep takes a std::chrono duration; only 0 may come without a unit");
+  return detail::SleepAwaiter(0, false);
+}
+
+/// Sleeps until the loop's clock (std::chrono::steady_clock; virtual in tests) shows `deadline`.
+/// Suspends: always. Interrupt: the timer is gone.
+inline detail::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point deadline) {
+  return detail::SleepAwaiter(std::chrono::nanoseconds(deadline.time_since_epoch()).count(), true);
+}
+
+/// The loop's cached clock: refreshed by every harvest and wait and at least once in 64 steps.
+inline std::chrono::steady_clock::time_point loop_time() {
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(Loop::current().now_ns()));
+}
+
+/// Gives way when there is a reason to: a completion or a post is waiting, a ready entry precedes this task, or the step
+/// is over its budget. Else goes on.
+/// Suspends: only then. Interrupt: nothing was registered. Cost: a few loads.
+inline detail::CheckpointAwaiter checkpoint() { return {}; }
+
+/// What `checkpoint()` would decide.
+inline bool should_yield() { return Loop::current().should_yield(); }
+
+}  // namespace heirloop

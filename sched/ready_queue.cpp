@@ -1,0 +1,339 @@
+#include <heirloop/sched/ready_queue.hpp>
+
+#include <algorithm>
+
+#include <heirloop/sched/contract.hpp>
+#include <heirloop/sched/quad_heap.hpp>
+
+namespace heirloop {
+namespace detail {
+
+void PositionalList::insert(Entry& entry, std::size_t position) noexcept {
+  Entry* last = nullptr;
+  Entry* next = front_;
+  while (next != nullptr && position > next->slot_) {
+    position -= std::size_t{next->slot_} + 1;
+    last = next;
+    next = next->behind_;
+  }
+  entry.slot_ = static_cast<std::uint32_t>(std::min<std::size_t>(position, std::numeric_limits<std::uint32_t>::max()));
+  entry.before_ = last;
+  entry.behind_ = next;
+  (last != nullptr ? last->behind_ : front_) = &entry;
+  if (next != nullptr) {
+    next->before_ = &entry;
+    next->slot_ -= entry.slot_;
+  }
+}
+
+void PositionalList::erase(Entry& entry, std::uint32_t own) noexcept {
+  (entry.before_ != nullptr ? entry.before_->behind_ : front_) = entry.behind_;
+  if (entry.behind_ != nullptr) {
+    entry.behind_->before_ = entry.before_;
+    entry.behind_->slot_ += entry.slot_ + own;
+  }
+  entry.before_ = entry.behind_ = nullptr;
+}
+
+bool runs_before(const Entry& a, const Entry& b) noexcept {
+  if (a.key_ != b.key_) return a.key_ < b.key_;
+  if (a.level_id_ != b.level_id_ && a.urgency_.priority != b.urgency_.priority) {
+    return a.urgency_.priority < b.urgency_.priority;
+  }
+  return a.arrival_ < b.arrival_;
+}
+
+bool ReadyHeap::before(const Item& a, const Item& b) noexcept {
+  return a.key != b.key ? a.key < b.key : runs_before(*a.entry, *b.entry);
+}
+
+void ReadyHeap::moved(const Item& item, std::size_t index) noexcept {
+  item.entry->slot_ = static_cast<std::uint32_t>(index);
+}
+
+void ReadyHeap::push(Entry& entry) {
+  items_.push_back({entry.key_, &entry});
+  entry.place_ = Entry::Place::heap;
+  quad_sift_up(items_, items_.size() - 1, before, moved);
+}
+
+void ReadyHeap::erase(Entry& entry) noexcept {
+  entry.place_ = Entry::Place::none;
+  quad_erase(items_, entry.slot_, before, moved);
+}
+
+}  // namespace detail
+
+ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy)
+    : time_mask_(policy->keyed_by_time() ? -1 : 0), levels_(new Level[max_levels]), policy_(std::move(policy)) {
+  current_ = &levels_[0];
+  levels_used_ = 1;
+  levels_[0].id = policy_->level(Urgency{});
+  levels_[0].offset = policy_->offset(Urgency{});
+  make_room(levels_[0]);
+}
+
+ReadyQueue::~ReadyQueue() {
+  for (std::size_t i = 0; i < max_levels; ++i) delete[] levels_[i].ring;
+}
+
+void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
+  const bool ordinary = entry.place_ == Entry::Place::ring || entry.place_ == Entry::Place::heap;
+  const std::int64_t level_id = policy_->level(urgency);
+  if (!ordinary || level_id == entry.level_id_) {
+    entry.urgency_ = urgency;
+    entry.level_id_ = level_id;
+    return;
+  }
+  erase_ordinary(entry);
+  entry.urgency_ = urgency;
+  entry.level_id_ = level_id;
+  ++size_;
+  place(entry);
+}
+
+/// Into the ring of its level when that keeps the ring in order, else into the heap.
+void ReadyQueue::place(Entry& entry) {
+  Level* level = level_for(entry);
+  if (level != nullptr) {
+    entry.key_ = (entry.ready_time_ & time_mask_) + level->offset;
+    if (level->live == 0 || entry.key_ > level->last_key ||
+        (entry.key_ == level->last_key && entry.arrival_ > level->last_arrival)) {
+      append(*level, entry);
+      return;
+    }
+  } else {
+    entry.key_ = policy_->key(entry.urgency_, entry.ready_time_);
+  }
+  heap_.push(entry);
+  if (entry.key_ < other_key_) other_key_ = entry.key_;
+}
+
+/// The level of the entry, a free one renamed to it, or null when 64 others are in use.
+ReadyQueue::Level* ReadyQueue::level_for(Entry& entry) {
+  Level* found = &levels_[entry.level_];
+  if (found->id != entry.level_id_ || entry.level_ >= levels_used_) {
+    found = nullptr;
+    Level* free = nullptr;
+    for (std::uint32_t i = 0; i < levels_used_; ++i) {
+      if (levels_[i].id == entry.level_id_) {
+        found = &levels_[i];
+        break;
+      }
+      if (levels_[i].live == 0) free = &levels_[i];
+    }
+    if (found == nullptr) {
+      // A ring in use for another level before is as good as a new one, but prefer not to rename while slots are left.
+      if (levels_used_ < max_levels) free = &levels_[levels_used_++];
+      if (free == nullptr) return nullptr;
+      found = free;
+      found->id = entry.level_id_;
+      found->offset = policy_->offset(entry.urgency_);
+      found->head = found->tail;
+      if (found->ring == nullptr) make_room(*found);
+    }
+    entry.level_ = index_of(*found);
+  }
+  return found;
+}
+
+/// The level went from empty to one entry.
+void ReadyQueue::opened(Level& level, std::int64_t key) noexcept {
+  if (&level == current_) return;
+  const std::uint8_t index = index_of(level);
+  live_levels_ |= std::uint64_t{1} << index;
+  head_key_[index] = key;
+  if (key < other_key_) other_key_ = key;
+}
+
+/// The ring is full: squeeze out the null slots when they are half of it, else double it. Amortised O(1).
+void ReadyQueue::make_room(Level& level) {
+  const std::uint32_t capacity = level.ring == nullptr ? 0 : level.mask + 1;
+  if (level.live <= capacity / 2 && capacity != 0) {
+    std::uint32_t to = level.head;
+    for (std::uint32_t from = level.head; from != level.tail; ++from) {
+      Entry* entry = level.ring[from & level.mask];
+      if (entry == nullptr) continue;
+      level.ring[to & level.mask] = entry;
+      entry->slot_ = to++;
+    }
+    level.tail = to;
+    return;
+  }
+  const std::uint32_t larger = capacity == 0 ? 16 : capacity * 2;
+  auto** ring = new Entry*[larger]();
+  for (std::uint32_t i = level.head; i != level.tail; ++i) ring[i & (larger - 1)] = level.ring[i & level.mask];
+  delete[] level.ring;
+  level.ring = ring;
+  level.mask = larger - 1;
+}
+
+void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_t now_ns) {
+  entry.ready_time_ = now_ns;
+  entry.arrival_ = ++arrivals_;
+  entry.key_ = policy_->key(entry.urgency_, now_ns);
+  entry.place_ = Entry::Place::positional;
+  positional_.insert(entry, position);
+  ++size_;
+}
+
+Entry* ReadyQueue::pop_positional() noexcept {
+  if (!positional_.front_due()) {
+    if (Entry* entry = pop_ordinary()) {
+      positional_.ordinary_popped();
+      return entry;
+    }
+  }
+  Entry* entry = positional_.front();
+  positional_.erase(*entry, 0);
+  entry->place_ = Entry::Place::none;
+  --size_;
+  return entry;
+}
+
+/// The current level is empty or has perhaps lost: choose among all.
+Entry* ReadyQueue::pop_elsewhere() noexcept {
+  const std::uint8_t index = index_of(*current_);
+  if (current_->live != 0) {
+    live_levels_ |= std::uint64_t{1} << index;
+    head_key_[index] = front(*current_)->key_;
+  } else {
+    live_levels_ &= ~(std::uint64_t{1} << index);
+  }
+  std::int64_t best_key = nothing;
+  std::int64_t second_key = nothing;
+  Level* best = nullptr;
+  for (std::uint64_t rest = live_levels_; rest != 0; rest &= rest - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(rest));
+    const std::int64_t key = head_key_[i];
+    bool better = key < best_key;
+    if (key == best_key && best != nullptr) better = detail::runs_before(*front(levels_[i]), *front(*best));
+    if (better) {
+      second_key = best_key;
+      best_key = key;
+      best = &levels_[i];
+    } else if (key < second_key) {
+      second_key = key;
+    }
+  }
+  const std::int64_t heap_key = heap_.top_key();
+  if (!heap_.empty() && (best == nullptr || detail::runs_before(*heap_.top(), *front(*best)))) {
+    Entry* entry = heap_.top();
+    heap_.erase(*entry);
+    --size_;
+    other_key_ = unknown;
+    return entry;
+  }
+  if (best == nullptr) {
+    other_key_ = nothing;
+    return nullptr;
+  }
+  current_ = best;
+  live_levels_ &= ~(std::uint64_t{1} << index_of(*best));
+  other_key_ = std::min(second_key, heap_key);
+  Entry* entry = front(*best);
+  take(*best, *entry);
+  return entry;
+}
+
+void ReadyQueue::look_at_others() noexcept {
+  live_levels_ &= ~(std::uint64_t{1} << index_of(*current_));
+  other_key_ = heap_.top_key();
+  for (std::uint64_t rest = live_levels_; rest != 0; rest &= rest - 1) {
+    other_key_ = std::min(other_key_, head_key_[std::countr_zero(rest)]);
+  }
+}
+
+void ReadyQueue::erase(Entry& entry) noexcept {
+  if (entry.place_ == Entry::Place::positional) {
+    positional_.erase(entry, 1);
+    entry.place_ = Entry::Place::none;
+    --size_;
+  } else if (entry.place_ != Entry::Place::none) {
+    erase_ordinary(entry);
+  }
+}
+
+void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
+  --size_;
+  if (entry.place_ == Entry::Place::heap) {
+    if (heap_.top() == &entry) other_key_ = unknown;
+    heap_.erase(entry);
+    return;
+  }
+  Level& level = levels_[entry.level_];
+  const bool was_front = front(level) == &entry;
+  level.ring[entry.slot_ & level.mask] = nullptr;
+  entry.place_ = Entry::Place::none;
+  if (--level.live == 0) level.head = level.tail;
+  if (was_front) front_changed(level);
+}
+
+void ReadyQueue::front_changed(Level& level) noexcept {
+  if (&level == current_) return;
+  const std::uint8_t index = index_of(level);
+  if (level.live == 0) {
+    live_levels_ &= ~(std::uint64_t{1} << index);
+  } else {
+    head_key_[index] = front(level)->key_;
+  }
+  other_key_ = unknown;
+}
+
+std::vector<Entry*> ReadyQueue::in_pop_order() const {
+  std::vector<Entry*> ordinary;
+  ordinary.reserve(size_);
+  for (std::uint32_t i = 0; i < levels_used_; ++i) {
+    const Level& level = levels_[i];
+    for (std::uint32_t at = level.head; at != level.tail; ++at) {
+      if (Entry* entry = level.ring[at & level.mask]) ordinary.push_back(entry);
+    }
+  }
+  heap_.for_each([&](Entry& entry) { ordinary.push_back(&entry); });
+  std::sort(ordinary.begin(), ordinary.end(), [](const Entry* a, const Entry* b) { return detail::runs_before(*a, *b); });
+
+  std::vector<Entry*> all;
+  all.reserve(size_);
+  auto next = ordinary.begin();
+  positional_.for_each([&](Entry& entry, std::uint32_t gap) {
+    while (gap-- > 0 && next != ordinary.end()) all.push_back(*next++);
+    all.push_back(&entry);
+  });
+  all.insert(all.end(), next, ordinary.end());
+  return all;
+}
+
+void ReadyQueue::check_invariants() const {
+  std::size_t count = 0;
+  std::int64_t smallest_other = heap_.top_key();
+  for (std::uint32_t i = 0; i < levels_used_; ++i) {
+    const Level& level = levels_[i];
+    const Entry* last = nullptr;
+    const Entry* first = nullptr;
+    std::uint32_t live = 0;
+    for (std::uint32_t at = level.head; at != level.tail; ++at) {
+      const Entry* entry = level.ring[at & level.mask];
+      if (entry == nullptr) continue;
+      ++live;
+      if (first == nullptr) first = entry;
+      contract(entry->place_ == Entry::Place::ring && entry->slot_ == at && entry->level_ == i, "5: a ring entry knows its place");
+      contract(last == nullptr || detail::runs_before(*last, *entry), "1: a ring is in order");
+      last = entry;
+    }
+    contract(live == level.live, "5: a level counts its entries");
+    count += live;
+    if (&level == current_ || live == 0) continue;
+    contract((live_levels_ >> i & 1) != 0, "2: a level with entries is live");
+    contract(head_key_[i] == first->key_, "2: head_key_ is the first entry's key");
+    smallest_other = std::min(smallest_other, head_key_[i]);
+  }
+  contract(other_key_ <= smallest_other, "3: other_key_ is at most the smallest outside the current level");
+  heap_.for_each([&](const Entry&) { ++count; });
+  positional_.for_each([&](const Entry& entry, std::uint32_t) {
+    contract(entry.place_ == Entry::Place::positional, "5: a positional entry knows its place");
+    ++count;
+  });
+  contract(count == size_, "5: size_ counts all entries");
+}
+
+}  // namespace heirloop

@@ -1,0 +1,102 @@
+// The outcome of a coroutine: nothing yet, a value, or an exception.
+//
+// Lives where it is wanted (in the awaiter of a child, in the block of a task), so that it is written once.
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include <heirloop/sched/errors.hpp>
+
+namespace heirloop::detail {
+
+struct Unit {};
+
+template <class T>
+using Stored = std::conditional_t<std::is_void_v<T>, Unit,
+                                  std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>>;
+
+/// True when the exception being handled is `Cancelled`.
+bool handling_cancelled() noexcept;
+
+template <class T>
+class Result {
+ public:
+  Result() noexcept {}
+  Result(const Result&) = delete;
+  Result& operator=(const Result&) = delete;
+  ~Result() { clear(); }
+
+  bool has_value() const noexcept { return state_ == State::value; }
+  bool has_error() const noexcept { return state_ == State::error || state_ == State::cancelled; }
+  bool is_cancelled() const noexcept { return state_ == State::cancelled; }
+
+  template <class... Args>
+  void emplace(Args&&... args) {
+    if constexpr (std::is_reference_v<T>) {
+      value_ = std::addressof(args...);
+    } else {
+      std::construct_at(std::addressof(value_), std::forward<Args>(args)...);
+    }
+    state_ = State::value;
+  }
+
+  /// Inside a catch clause.
+  void catch_current() noexcept {
+    clear();
+    const bool cancelled = handling_cancelled();
+    std::construct_at(std::addressof(error_), std::current_exception());
+    state_ = cancelled ? State::cancelled : State::error;
+  }
+
+  const std::exception_ptr& error() const noexcept { return error_; }
+
+  void rethrow_if_error() const {
+    if (has_error()) [[unlikely]] std::rethrow_exception(error_);
+  }
+
+  decltype(auto) peek() const {
+    rethrow_if_error();
+    if constexpr (std::is_void_v<T>) {
+      return;
+    } else if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(*value_);
+    } else {
+      return static_cast<const T&>(value_);
+    }
+  }
+
+  T take() {
+    rethrow_if_error();
+    if constexpr (std::is_void_v<T>) {
+      return;
+    } else if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(*value_);
+    } else {
+      return std::move(value_);
+    }
+  }
+
+ private:
+  enum class State : unsigned char { empty, value, error, cancelled };
+
+  void clear() noexcept {
+    if (state_ == State::value) {
+      std::destroy_at(std::addressof(value_));
+    } else if (has_error()) {
+      std::destroy_at(std::addressof(error_));
+    }
+    state_ = State::empty;
+  }
+
+  union {
+    Stored<T> value_;
+    std::exception_ptr error_;
+  };
+  State state_ = State::empty;
+};
+
+}  // namespace heirloop::detail

@@ -1,0 +1,277 @@
+// Tasks and their handles.
+//
+// Owns: `Task` (identity, state, priority, pending exception, what it waits for and what it holds), `TaskRef` (a counted
+// handle to any task) and `PriorityTask<T>` (one that knows the result).
+//
+//   created ──▶ ready ◀──▶ running ──▶ done
+//                 ▲           │
+//                 └─ blocked ◀┘
+//
+// 1. A blocked task has a Wait; a ready one stands in the ready queue, or has just been popped.
+// 2. effective urgency = most urgent of the base priority and of the lending heap's top (inheritance.hpp keeps it).
+// 3. A task that is not done keeps itself alive; handles are counted without atomics and belong to the loop's thread.
+// 4. The outcome lies in the task's block; the frame is freed as it ends.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <heirloop/sched/coro.hpp>
+#include <heirloop/sched/entry.hpp>
+#include <heirloop/sched/result.hpp>
+#include <heirloop/sched/wait.hpp>
+
+namespace heirloop {
+
+class InterruptWait;
+class Joining;
+class Loop;
+
+enum class TaskState : std::uint8_t { created, ready, running, blocked, done };
+
+std::string_view to_string(TaskState state) noexcept;
+
+/// How `create_task` makes a task.
+struct TaskOptions {
+  std::string_view name{};               ///< copied; empty: "Task-N"
+  std::optional<double> priority{};      ///< empty: the base priority of the creator, NORMAL outside tasks
+  bool eager_start = false;              ///< run inside the call up to the first suspension
+};
+
+/// A task's identity. Users hold it through `TaskRef` and `PriorityTask`.
+class Task : public Entry {
+ public:
+  Loop& loop() const noexcept { return *loop_; }
+  TaskState state() const noexcept { return state_; }
+  bool done() const noexcept { return state_ == TaskState::done; }
+  std::uint64_t id() const noexcept { return id_; }
+  std::string name() const;
+  double priority() const noexcept { return base_; }
+  Wait* wait() const noexcept { return wait_; }
+
+ protected:
+  using Destroy = void (*)(Task&) noexcept;
+
+  Task(Loop& loop, Destroy destroy, std::coroutine_handle<> root, const TaskOptions& options);
+  ~Task();
+
+ private:
+  friend class Loop;
+  friend class TaskRef;
+  friend class TaskList;
+  friend class JoinWait;
+  friend class InterruptWait;
+  friend struct Inheritance;
+  friend void detail::root_ended(std::coroutine_handle<> frame) noexcept;
+  friend void detail::check_first_line();
+  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void link_holding(Holding& holding, Task& owner) noexcept;
+  friend void unlink_holding(Holding& holding) noexcept;
+  friend class Joining;
+
+  enum class Pending : std::uint8_t { nothing, cancel, thrown };
+
+  /// An exception that nobody has seen is logged; then the block is given back.
+  void last_reference_gone() noexcept;
+
+  virtual const std::exception_ptr* outcome_error() const noexcept = 0;
+  virtual bool outcome_cancelled() const noexcept = 0;
+
+  std::coroutine_handle<> resume_;  // the leaf frame; at the end the root frame
+  Loop* loop_;
+  Wait* wait_ = nullptr;
+  std::uint32_t references_ = 1;    // one for itself until it is done
+  std::uint32_t cancel_requests_ = 0;
+  TaskState state_ = TaskState::created;
+  Pending pending_ = Pending::nothing;
+  bool registered_ = false;  // in all_tasks; an eager start enters as it first blocks
+  bool fetched_ = false;     // somebody has seen the exception
+  bool listed_as_unfetched_ = false;
+  bool collected_ = false;   // by the drop that is under way
+  bool listed_ = false;      // in the worklist of inheritance
+  double base_ = 0;
+  LendingHeap lending_;
+  Holding* holdings_ = nullptr;
+  Joining* joining_ = nullptr;  // while somebody awaits this task
+  std::exception_ptr pending_error_;
+  InterruptWait* interrupter_ = nullptr;
+  Task* work_next_ = nullptr;  // worklist of inheritance
+  Task* before_ = nullptr;     // registry
+  Task* behind_ = nullptr;
+  std::uint64_t id_ = 0;
+  char* name_ = nullptr;  // pooled: length, then characters
+  Destroy destroy_;
+};
+
+/// Tasks linked through their registry fields; a task is in one such list at most.
+class TaskList {
+ public:
+  Task* first() const noexcept { return first_; }
+  void push_front(Task& task) noexcept;
+  void erase(Task& task) noexcept;
+  static Task* behind(const Task& task) noexcept;
+
+ private:
+  Task* first_ = nullptr;
+};
+
+/// A counted handle to a task of any type. Copyable. Belongs to the loop's thread: what acts on the task throws
+/// InvalidStateError on another.
+class TaskRef {
+ public:
+  TaskRef() noexcept = default;
+  explicit TaskRef(Task* task) noexcept : task_(task) { retain(); }
+  TaskRef(const TaskRef& other) noexcept : task_(other.task_) { retain(); }
+  TaskRef(TaskRef&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  TaskRef& operator=(TaskRef other) noexcept {
+    std::swap(task_, other.task_);
+    return *this;
+  }
+  ~TaskRef() {
+    if (task_ != nullptr && --task_->references_ == 0) task_->last_reference_gone();
+  }
+
+  explicit operator bool() const noexcept { return task_ != nullptr; }
+  Task* get() const noexcept { return task_; }
+  friend bool operator==(const TaskRef& a, const TaskRef& b) noexcept { return a.task_ == b.task_; }
+
+  bool done() const { return task().done(); }
+  bool cancelled() const { return task().done() && task().outcome_cancelled(); }
+  TaskState state() const { return task().state(); }
+  std::string name() const { return task().name(); }
+  void set_name(std::string_view name) const;
+
+  double priority() const { return task().priority(); }
+  double effective_priority() const { return task().urgency().priority; }
+
+  /// Sets the base priority. What the task lends and inherits, and its place in every queue, are right on return.
+  /// Errors: std::invalid_argument for NaN; InvalidStateError on another thread.
+  /// Cost: O(log n) for each task whose effective priority changes.
+  void set_priority(double priority) const;
+
+  /// Asks for `Cancelled` at the task's suspension, with the message; what the task awaits is cancelled first when it is
+  /// a task (it decides). False when the task was done.
+  bool cancel(std::string message = {}) const;
+
+  /// How many cancels were asked for and not taken back.
+  unsigned cancelling() const { return task().cancel_requests_; }
+
+  /// Takes one cancel request back; when none is left, an undelivered one is withdrawn. The number left.
+  unsigned uncancel() const;
+
+  /// The exception that ended the task, or null.
+  /// Errors: InvalidStateError when not done; Cancelled when the task was cancelled.
+  std::exception_ptr exception() const;
+
+ protected:
+  Task& task() const {
+    if (task_ == nullptr) throw InvalidStateError("this task handle is empty");
+    return *task_;
+  }
+  Task& done_task() const;
+  void mark_fetched() const noexcept;
+
+  friend class JoinWait;
+
+ private:
+  void retain() const noexcept {
+    if (task_ != nullptr) ++task_->references_;
+  }
+
+  Task* task_ = nullptr;
+};
+
+namespace detail {
+
+/// A task with room for its outcome.
+template <class T>
+class TaskBlock final : public Task, public Pooled {
+ public:
+  TaskBlock(Loop& loop, typename Coro<T>::Handle root, const TaskOptions& options)
+      : Task(loop, [](Task& task) noexcept { delete static_cast<TaskBlock*>(&task); }, root, options) {
+    root.promise().deliver_to(result);
+  }
+
+  Result<T> result;
+
+ private:
+  const std::exception_ptr* outcome_error() const noexcept override {
+    return result.has_error() ? &result.error() : nullptr;
+  }
+  bool outcome_cancelled() const noexcept override { return result.is_cancelled(); }
+};
+
+}  // namespace detail
+
+/// One task's wait for the end of another: an owned wait, by which the awaited task inherits the awaiter's urgency.
+class JoinWait : public Wait {
+ public:
+  explicit JoinWait(TaskRef awaited) noexcept : awaited_(std::move(awaited)), node_(*this) {}
+
+  bool await_ready() const noexcept { return awaited_.get()->done(); }
+  void await_suspend(std::coroutine_handle<> frame);
+  AbortResult abort() noexcept override { return AbortResult::done; }
+  Task* forwards_to() const noexcept override { return awaited_.get(); }
+  std::string describe() const override;
+
+ protected:
+  ~JoinWait() = default;
+  void joined();  // throws what is pending for the awaiting task
+  const TaskRef awaited_;
+
+ private:
+  WaitNode node_;
+};
+
+/// A handle that knows the type of the result.
+template <class T>
+class PriorityTask : public TaskRef {
+ public:
+  PriorityTask() noexcept = default;
+  explicit PriorityTask(detail::TaskBlock<T>* block) noexcept : TaskRef(block) {}
+
+  /// The value, or throws what ended the task.
+  /// Errors: InvalidStateError when not done; Cancelled when the task was cancelled.
+  decltype(auto) result() const {
+    done_task();
+    mark_fetched();
+    return std::as_const(block().result).peek();
+  }
+
+  /// Waits for the end and gives the value: a copy, so that there can be many awaiters; a move-only value is moved out
+  /// to the first.
+  /// Suspends: unless the task is done. Interrupt: the awaited task goes on; a cancel of the awaiter goes to it first.
+  /// Errors: what ended the task; DeadlockError when the task waits, directly or not, for the awaiter; InvalidStateError
+  /// on another thread. Cost: O(log n) in the number of awaiters.
+  auto operator co_await() const { return Awaiter(*this); }
+
+ private:
+  detail::TaskBlock<T>& block() const { return static_cast<detail::TaskBlock<T>&>(task()); }
+
+  class Awaiter final : public JoinWait {
+   public:
+    explicit Awaiter(const PriorityTask& task) : JoinWait(checked(task)) {}
+    T await_resume() {
+      joined();
+      auto& result = static_cast<detail::TaskBlock<T>*>(awaited_.get())->result;
+      if constexpr (std::is_void_v<T> || std::is_reference_v<T> || !std::is_copy_constructible_v<T>) {
+        return result.take();
+      } else {
+        return T(std::as_const(result).peek());
+      }
+    }
+
+   private:
+    static const PriorityTask& checked(const PriorityTask& task) {
+      task.task();
+      return task;
+    }
+  };
+};
+
+}  // namespace heirloop

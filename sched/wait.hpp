@@ -1,0 +1,209 @@
+// The suspension contract (DESIGN section 5), and the one priority-ordered waiter queue under every primitive.
+//
+// Owns: `Wait` (one per block, lives in the awaiter), `WaitNode` (one per queue in which the wait stands),
+// `WaiterQueue`, and the edges of the owner graph: `Resource` (what is waited for) and `Holding` (a task's share in
+// it). Called by every awaiter that blocks, and by inheritance.
+//
+//   task ──wait──▶ Wait ──nodes──▶ WaiterQueue ──▶ Resource ──holdings──▶ Holding ──owner──▶ task
+//
+// 1. A blocked task has one Wait; a node stands in at most one queue; `~Wait` asserts that it is out of all.
+// 2. A queue gives its waiters by (policy key of urgency and begin of wait, arrival): `next()`.
+// 3. `best()` is the most urgent of its waiters, whatever the policy.
+// 4. A holding is in its owner's lending heap exactly while its resource has waiters.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <string>
+
+#include <heirloop/sched/contract.hpp>
+#include <heirloop/sched/pairing_heap.hpp>
+#include <heirloop/sched/priority.hpp>
+
+namespace heirloop {
+
+class Loop;
+class Policy;
+class Resource;
+class Task;
+class Wait;
+class WaiterQueue;
+
+/// The place of a wait in one queue.
+class WaitNode {
+ public:
+  explicit WaitNode(Wait& wait) noexcept : wait_(&wait) {}
+  WaitNode(const WaitNode&) = delete;
+  WaitNode& operator=(const WaitNode&) = delete;
+
+  Wait& wait() const noexcept { return *wait_; }
+  WaiterQueue* queue() const noexcept { return queue_; }
+  const Urgency& urgency() const noexcept { return urgency_; }
+  WaitNode* next_of_wait() const noexcept { return next_of_wait_; }
+
+ private:
+  friend class WaiterQueue;
+  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void leave_queues(Wait& wait) noexcept;
+  friend struct HandOffOrder;
+  friend struct LendOrder;
+
+  Wait* wait_;
+  WaitNode* next_of_wait_ = nullptr;
+  WaiterQueue* queue_ = nullptr;
+  Urgency urgency_;
+  std::int64_t since_ns_ = 0;  // begin of the wait; kept when the urgency changes
+  std::int64_t key_ = 0;
+  std::uint64_t arrival_ = 0;
+  detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency
+  detail::HeapHook<WaitNode> lend_;
+};
+
+struct HandOffOrder {
+  bool operator()(const WaitNode& a, const WaitNode& b) const noexcept {
+    if (a.key_ != b.key_) return a.key_ < b.key_;
+    return a.arrival_ < b.arrival_;
+  }
+};
+struct LendOrder {
+  bool operator()(const WaitNode& a, const WaitNode& b) const noexcept { return more_urgent(a.urgency_, b.urgency_); }
+};
+
+/// Waiters in two orders. While all are of one urgency both orders are one list; from the first that differs until the
+/// queue is empty, two intrusive heaps. Cost: O(1) as a list; O(log n) as heaps; nothing allocates.
+class WaiterQueue {
+ public:
+  /// `resource` is what the waiters wait for when it has owners, else null.
+  explicit WaiterQueue(Resource* resource = nullptr) noexcept : resource_(resource) {}
+  WaiterQueue(const WaiterQueue&) = delete;
+  WaiterQueue& operator=(const WaiterQueue&) = delete;
+  ~WaiterQueue() { contract(empty(), "a waiter queue is empty when it ends"); }
+
+  bool empty() const noexcept { return first_ == nullptr; }
+  std::size_t size() const noexcept { return size_; }
+  Resource* resource() const noexcept { return resource_; }
+
+  void push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept;
+  void erase(WaitNode& node) noexcept;
+  void reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
+
+  /// The waiter to whom a release hands over; null when nobody waits.
+  WaitNode* next() const noexcept { return first_; }
+
+  /// The most urgent waiter; null when nobody waits.
+  WaitNode* most_urgent_waiter() const noexcept { return mixed_ ? lend_.top() : first_; }
+
+  Urgency best() const noexcept {
+    const WaitNode* top = most_urgent_waiter();
+    return top == nullptr ? Urgency::none() : top->urgency_;
+  }
+
+ private:
+  using HandOff = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, HandOffOrder>;
+  using Lend = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
+
+  void become_mixed(const Policy& policy) noexcept;
+  void push_mixed(WaitNode& node, const Policy& policy) noexcept;
+
+  WaitNode* first_ = nullptr;  // head of the list, or the top of `hand_off_`
+  WaitNode* last_ = nullptr;   // of the list
+  HandOff hand_off_;
+  Lend lend_;
+  Resource* resource_;
+  std::uint32_t size_ = 0;
+  bool mixed_ = false;
+};
+
+/// A task's share in a resource.
+struct Holding {
+  Resource* resource = nullptr;
+  Task* owner = nullptr;
+  Holding* next_of_resource = nullptr;  // joint holders
+  Holding* before = nullptr;            // the owner's list of what it holds
+  Holding* behind = nullptr;
+  bool lends = false;                   // in the owner's lending heap
+  detail::HeapHook<Holding> lend;
+
+  Urgency best() const noexcept;
+};
+struct HoldingOrder {
+  bool operator()(const Holding& a, const Holding& b) const noexcept { return more_urgent(a.best(), b.best()); }
+};
+using LendingHeap = detail::PairingHeap<Holding, &Holding::lend, HoldingOrder>;
+
+/// Something that tasks wait for and that tasks own.
+class Resource {
+ public:
+  Resource() noexcept : waiters_(this) {}
+  Resource(const Resource&) = delete;
+  Resource& operator=(const Resource&) = delete;
+
+  WaiterQueue& waiters() noexcept { return waiters_; }
+  const WaiterQueue& waiters() const noexcept { return waiters_; }
+  Holding* holdings() const noexcept { return holdings_; }
+
+  /// What it is, for messages: "PriorityLock 'keys'".
+  virtual std::string describe() const = 0;
+
+  /// An owner ended without giving its share back. Wakes or hands over, and unlinks the holding.
+  virtual void owner_died(Holding& holding) noexcept = 0;
+
+ protected:
+  ~Resource() = default;
+
+ private:
+  friend void link_holding(Holding& holding, Task& owner) noexcept;
+  friend void unlink_holding(Holding& holding) noexcept;
+
+  WaiterQueue waiters_;
+  Holding* holdings_ = nullptr;
+};
+
+inline Urgency Holding::best() const noexcept { return resource->waiters().best(); }
+
+enum class AbortResult {
+  done,     ///< nothing is owed; the waiter may be made ready
+  pending,  ///< the wake-up will come by itself
+};
+
+/// One block of one task. Lives in the awaiter, derived from by each kind of wait.
+///
+/// Life:   idle ──block──▶ blocked ──wake──▶ elected (ready, not yet run) ──step──▶ over
+///                            └──────abort──────┴──▶ withdrawn ──(wake, when pending)──▶ over
+class Wait {
+ public:
+  Wait() noexcept = default;
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+  Task* task() const noexcept { return task_; }
+  bool is_blocked() const noexcept { return state_ == State::blocked; }
+  bool is_elected() const noexcept { return state_ == State::elected; }
+  WaitNode* nodes() const noexcept { return nodes_; }
+
+  /// Withdraws this wait. Also asked of an elected wait, before its task ran: what was handed over goes on to the next.
+  /// Never asked twice. The nodes are taken out of their queues by the caller when the answer is `done`.
+  virtual AbortResult abort() noexcept = 0;
+
+  /// What a cancel goes to first, and the wait goes on; null: the wait itself.
+  virtual Task* forwards_to() const noexcept { return nullptr; }
+
+  /// What is waited for, for messages: "PriorityLock 'keys' held by Task-3".
+  virtual std::string describe() const = 0;
+
+ protected:
+  ~Wait() { contract(nodes_ == nullptr, "a wait is out of every queue when it ends"); }
+
+ private:
+  friend class Loop;
+  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void leave_queues(Wait& wait) noexcept;
+
+  enum class State : std::uint8_t { idle, blocked, elected, withdrawn };
+
+  Task* task_ = nullptr;
+  WaitNode* nodes_ = nullptr;
+  State state_ = State::idle;
+};
+
+}  // namespace heirloop

@@ -1,0 +1,144 @@
+// PriorityLock: mutual exclusion between tasks, with exact priority inheritance and direct hand-off.
+//
+// Owns: who holds the lock, and who waits. Called by tasks; awaiters go through the suspension contract of sched.
+//
+// 1. `owner()` is set before the elected waiter runs: a release never runs the waiter's code, and nobody barges in.
+// 2. The owner's effective priority is at most (as urgent as) that of every waiter.
+// 3. A waiter that leaves (cancelled, interrupted) before its election is out of the queue; after it, the lock has gone
+//    on to the next in the same call.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <heirloop/sched/inheritance.hpp>
+#include <heirloop/sched/loop.hpp>
+
+namespace heirloop {
+
+class LockGuard;
+class PriorityCondition;
+
+class PriorityLock final : private Resource {
+ public:
+  /// `name` appears in messages; it must outlive the lock (a literal does).
+  explicit PriorityLock(std::string_view name = {}) noexcept : name_(name) { holding_.resource = this; }
+
+  /// The lock must be free: who still holds it or waits for it would be left with nothing.
+  ~PriorityLock() { contract(owner() == nullptr, "a lock is free when it ends"); }
+
+  class Waiter;
+  class Acquire;
+
+  /// Takes the lock; the guard gives it back at the end of its scope.
+  /// Suspends: only while another task holds it. The holder inherits the waiter's urgency meanwhile.
+  /// Interrupt: the lock is not held; when it had been handed over already, the next waiter has it.
+  /// Errors: DeadlockError when the holder waits, directly or not, for the caller (also: the caller holds it itself);
+  /// InvalidStateError outside tasks. Cost: a few stores when free; O(log n) when not.
+  [[nodiscard]] Acquire acquire();
+
+  /// The guard when the lock is free, else nothing. Never suspends.
+  [[nodiscard]] std::optional<LockGuard> try_acquire();
+
+  /// Gives the lock back: the next waiter, by the policy's order of urgency and begin of wait, owns it at once.
+  /// Errors: InvalidStateError when the current task does not hold it. Cost: O(log n).
+  void release();
+
+  bool locked() const noexcept { return owner() != nullptr; }
+  Task* owner() const noexcept { return holding_.owner; }
+  bool held_by_current_task() const noexcept { return owner() != nullptr && owner() == detail::this_thread.task; }
+  std::size_t waiter_count() const noexcept { return waiters().size(); }
+
+  std::string describe() const override;
+
+ private:
+  friend class LockGuard;
+  friend class PriorityCondition;
+
+  Task& checked_task() const;
+  void take(Task& task) noexcept { link_holding(holding_, task); }
+  void hand_over() noexcept;
+  void owner_died(Holding& holding) noexcept override;
+
+  Holding holding_;
+  std::string_view name_;
+};
+
+/// Holds a lock to the end of its scope. Movable. Destroyed by a task that does not hold the lock it releases and logs.
+class [[nodiscard]] LockGuard {
+ public:
+  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock) {}
+  LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
+  LockGuard& operator=(LockGuard&& other) noexcept {
+    LockGuard old(std::move(*this));
+    lock_ = std::exchange(other.lock_, nullptr);
+    return *this;
+  }
+  ~LockGuard() {
+    if (lock_ != nullptr) drop();
+  }
+
+  explicit operator bool() const noexcept { return lock_ != nullptr; }
+
+  /// Errors: InvalidStateError when released before, or by a task that does not hold the lock.
+  void release();
+
+ private:
+  void drop() noexcept;
+
+  PriorityLock* lock_;
+};
+
+/// Any wait that can stand in the lock's queue.
+class PriorityLock::Waiter : public Wait {
+ public:
+  explicit Waiter(PriorityLock& lock) noexcept : lock_(lock), node_(*this) {}
+
+ protected:
+  ~Waiter() = default;
+  void finish() const;
+
+  friend class PriorityLock;
+  PriorityLock& lock_;
+  WaitNode node_;
+  bool owner_died_ = false;
+};
+
+class PriorityLock::Acquire final : public PriorityLock::Waiter {
+ public:
+  using Waiter::Waiter;
+
+  bool await_ready() const {
+    Task& task = lock_.checked_task();
+    if (lock_.owner() != nullptr) return false;
+    lock_.take(task);
+    return true;
+  }
+  void await_suspend(std::coroutine_handle<> frame);
+  LockGuard await_resume() {
+    if (task() != nullptr) finish();
+    return LockGuard(lock_);
+  }
+
+  AbortResult abort() noexcept override;
+  std::string describe() const override;
+};
+
+inline PriorityLock::Acquire PriorityLock::acquire() { return Acquire(*this); }
+
+inline void PriorityLock::release() {
+  if (!held_by_current_task()) [[unlikely]] {
+    throw InvalidStateError(describe() + " can't be released here: the current task does not hold it");
+  }
+  hand_over();
+}
+
+inline void LockGuard::release() {
+  if (lock_ == nullptr) throw InvalidStateError("this guard has released its lock already");
+  lock_->release();
+  lock_ = nullptr;
+}
+
+}  // namespace heirloop
