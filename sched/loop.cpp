@@ -57,9 +57,13 @@ void Loop::run_until_done(const TaskRef& task) {
 }
 
 void Loop::finish() {
-  turn_until([this] {
-    for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
-      if (task->cancel_requests_ == 0) cancel(*task, "the loop ends");
+  std::uint64_t cancelled_up_to = 0;  // tasks that come while the others end are cancelled as well
+  turn_until([&] {
+    if (cancelled_up_to != next_task_id_) {
+      cancelled_up_to = next_task_id_;
+      for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+        if (task->cancel_requests_ == 0) cancel(*task, "the loop ends");
+      }
     }
     return tasks_.first() == nullptr;
   });

@@ -173,7 +173,7 @@ void JoinWait::await_suspend(std::coroutine_handle<> frame) {
 }
 
 void JoinWait::joined() {
-  Loop::resumed();
+  if (task() != nullptr) Loop::resumed();
   awaited_.mark_fetched();
 }
 

@@ -243,6 +243,13 @@ class PriorityTask : public TaskRef {
     return std::as_const(block().result).peek();
   }
 
+  /// The value moved out; for the last one who wants it. Errors: as `result`.
+  T take() const {
+    done_task();
+    mark_fetched();
+    return block().result.take();
+  }
+
   /// Waits for the end and gives the value: a copy, so that there can be many awaiters; a move-only value is moved out
   /// to the first.
   /// Suspends: unless the task is done. Interrupt: the awaited task goes on; a cancel of the awaiter goes to it first.
