@@ -260,9 +260,11 @@ void Measurement::redis_round(int round) {
         std::uint64_t& requests = redis_requests_[index][which];
         if (requests == 0) {
           const RedisFigures pilot = measure_redis(server, mode, mode.pilot_requests);
-          requests = requests_for(plan_.redis_s, pilot.rps, 4);
+          requests = requests_for(plan_.redis_s, pilot.rps, redis_tests);
         }
-        redis_samples_[index][which].push_back(measure_redis(server, mode, requests));
+        const RedisFigures figures = measure_redis(server, mode, requests);
+        redis_samples_[index][which].push_back(figures);
+        requests = requests_for(plan_.redis_s, figures.rps, redis_tests);
       }
     }
     for (const auto& server : servers) stop(*server);

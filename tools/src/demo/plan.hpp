@@ -28,6 +28,8 @@ inline constexpr int flood_tasks = 20;
 inline constexpr double offered_rps = 2000;
 inline constexpr int load_connections = 50;
 inline constexpr int redis_connections = 50;
+/// `-t ping,set,get` is four tests of redis-benchmark: PING is tested in both forms of a command.
+inline constexpr std::uint64_t redis_tests = 4;
 /// How long loadgen waits for late answers, and how long a load runs before it counts.
 inline constexpr double drain_s = 5;
 inline constexpr double warmup_s = 0.3;
@@ -64,7 +66,7 @@ struct Plan {
   double total_s;  ///< the whole run, estimated
 };
 
-inline constexpr double default_seconds = 8;
+inline constexpr double default_seconds = 7;
 inline constexpr double max_seconds = 86'400;
 
 /// Shares `seconds` of load per variant out over one, three or five rounds of at least a second where it can.
