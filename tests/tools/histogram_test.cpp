@@ -1,5 +1,5 @@
 // The load generator's histogram against the sorted list of what was recorded.
-#include "loadgen/histogram.hpp"
+#include "common/histogram.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -13,7 +13,7 @@
 
 namespace {
 
-using loadgen::Histogram;
+using tools::Histogram;
 
 // Values of every magnitude, not only large ones.
 rc::Gen<std::int64_t> any_latency() {

@@ -1,7 +1,7 @@
 // What a run of the load generator found: from the tally that the run keeps to a table and to JSON.
 #pragma once
 
-#include "loadgen/histogram.hpp"
+#include "common/histogram.hpp"
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -14,8 +14,8 @@ namespace loadgen {
 /// value in `latency`: from when it was due to the end of its reply, whatever the reply is, or, when it has
 /// none, to the end of the run. So a server that stops answering shows in the percentiles.
 struct Tally {
-  Histogram latency;
-  Histogram own_delay;    ///< from when the request was due to when the load generator wrote it
+  tools::Histogram latency;
+  tools::Histogram own_delay;    ///< from when the request was due to when the load generator wrote it
   std::uint64_t due = 0;  ///< requests that came due
   std::uint64_t error_replies = 0;
   std::uint64_t unanswered = 0;  ///< connection lost, or no answer by the end of the drain

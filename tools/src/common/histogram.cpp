@@ -1,11 +1,11 @@
-#include "loadgen/histogram.hpp"
+#include "common/histogram.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <stdexcept>
 
-namespace loadgen {
+namespace tools {
 
 // A value below 2^(sub_bits + 1) is its own bucket. Above, the leading one picks the power of two and the
 // sub_bits bits behind it the bucket within; the two ranges join without a gap.
@@ -81,4 +81,4 @@ bool Histogram::check_invariants() const noexcept {
   return saturated_ <= buckets_.back() && negative_ <= buckets_.front();
 }
 
-}  // namespace loadgen
+}  // namespace tools

@@ -1,8 +1,8 @@
 // A log-linear histogram of latencies in nanoseconds: constant memory, O(1) to record, nothing allocated.
 //
 // Every power of two is cut into 128 buckets of equal width; values below 256 have a bucket each. So a bucket
-// is never wider than 1/128 (0.79 %) of the values in it, at 37 KB in all. Used by the load generator, which
-// records one value for every answer, and by its own scheduling delay.
+// is never wider than 1/128 (0.79 %) of the values in it, at 37 KB in all. Used by the load generator for every
+// answer and its own delay, and by kvserver for waits for its lock.
 //
 // Invariants (check_invariants()):
 // 1. The counts of all buckets add up to count().
@@ -15,7 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace loadgen {
+namespace tools {
 
 class Histogram {
  public:
@@ -71,4 +71,4 @@ class Histogram {
   double sum_ns_ = 0;
 };
 
-}  // namespace loadgen
+}  // namespace tools
