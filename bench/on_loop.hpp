@@ -1,0 +1,54 @@
+// A loop to measure: the real clock, so that what reads the time pays for it, and no kernel ring.
+#pragma once
+
+#include <heirloop/heirloop.hpp>
+
+#include <ctime>
+#include <stdexcept>
+#include <utility>
+
+namespace heirloop::bench {
+
+/// Reads CLOCK_MONOTONIC. Nothing outside the program ever happens, so nothing is harvested.
+class ClockDriver final : public Driver {
+ public:
+  ClockDriver() noexcept { look_ = {&zero_, 0, &zero_, &zero_}; }
+
+  std::int64_t now_ns() noexcept override {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+  }
+  void harvest(std::int64_t) override {}
+  void submit() override {}
+  void wait(std::int64_t deadline_ns) override {
+    if (deadline_ns == no_deadline) throw std::logic_error("nothing is ready and nothing ever will be");
+    const timespec until{deadline_ns / 1'000'000'000, deadline_ns % 1'000'000'000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+  }
+  void set_tick(std::int64_t) override {}
+  void wake() noexcept override {}
+
+ private:
+  unsigned zero_ = 0;
+};
+
+class OnLoop {
+ public:
+  explicit OnLoop(PolicyKind policy = PolicyKind::aging) : loop_(driver_, {.policy = policy}) {}
+  ~OnLoop() { loop_.finish(); }
+
+  Loop& loop() noexcept { return loop_; }
+
+  template <class T>
+  PriorityTask<T> start(Coro<T> coro) {
+    return loop_.create_task(std::move(coro));
+  }
+  void run(const TaskRef& task) { loop_.run_until_done(task); }
+
+ private:
+  ClockDriver driver_;
+  Loop loop_;
+};
+
+}  // namespace heirloop::bench
