@@ -1,0 +1,148 @@
+// The keys and their values.
+//
+// Owns 4,096 hash maps, a key lies in the one that the top bits of its hash name. So no call stands still for
+// long: a map that grows moves a few hundred keys where one map would move millions, and what goes through
+// all keys (SCAN, the expiry sweep, the rewrite of the log) does so a few buckets at a time, with a cursor
+// that is one number.
+//
+// Invariants (check_invariants()):
+// 1. A key lies in the map of its hash, and the hash that is kept with it is that of its name.
+// 2. size() is the number of keys in all maps; a map's `with_deadline` the number of its keys that have one.
+//
+// A key whose deadline has passed is not there for find() and erase(), which remove it as they meet it;
+// size() and walk() still see it. All times are milliseconds since 1970.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace kv {
+
+constexpr std::int64_t no_deadline = INT64_MAX;
+
+struct Key {
+  std::size_t hash;
+  std::string name;
+};
+
+/// A key to look up, with its hash.
+struct KeyView {
+  explicit KeyView(std::string_view key) : hash(std::hash<std::string_view>()(key)), name(key) {}
+  std::size_t hash;
+  std::string_view name;
+};
+
+class Value {
+ public:
+  std::string data;
+  std::int64_t deadline_ms() const { return deadline_ms_; }
+  bool has_deadline() const { return deadline_ms_ != no_deadline; }
+
+ private:
+  friend class Store;
+  std::int64_t deadline_ms_ = no_deadline;
+};
+
+class Store {
+ public:
+  using Item = std::pair<const Key, Value>;
+  /// A place between two buckets. 0 is the beginning, and the end; any other number is safe to give.
+  using Cursor = std::uint64_t;
+  enum class Which : std::uint8_t { all, with_deadline };
+
+  Store() : shards_(shard_count) {}
+
+  /// The item of `key`, or null; valid until it is erased. Cost: O(1).
+  Item* find(const KeyView& key, std::int64_t now_ms);
+  /// Adds `key`, which must not be there, with an empty value. Cost: O(1), at times O(size() / 4,096).
+  Item& insert(const KeyView& key);
+  void set_data(Item& item, std::string_view data);
+  void set_deadline(Item& item, std::int64_t deadline_ms);
+  /// Whether `key` was there.
+  bool erase(const KeyView& key, std::int64_t now_ms);
+  /// Removes all keys; where they are many, later calls of sweep() free them.
+  void clear();
+  std::size_t size() const { return size_; }
+  std::size_t with_deadline() const;
+
+  /// Calls `visit(Item&)`, which gives what the visit cost, at least 1, for the items of some buckets, and
+  /// returns where to go on. Stops at the end of the bucket in which the budget is used up; an empty bucket
+  /// and a map without such items cost 1. From 0 round to 0, every item that is there all the time is
+  /// visited, whatever is inserted and erased between the calls; one whose map grows meanwhile can be visited
+  /// twice. `visit` must not insert or erase.
+  template <class Visit>
+  Cursor walk(Cursor from, std::size_t budget, Which which, Visit&& visit);
+
+  struct Swept {
+    std::size_t removed;
+    bool round_done;  // the next call begins at the first key
+  };
+  /// Removes what has expired, and frees what clear() left, going on where the last call stopped. Cost:
+  /// O(budget), which counts as in walk().
+  Swept sweep(std::size_t budget, std::int64_t now_ms);
+
+  bool check_invariants() const;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(const auto& key) const noexcept { return key.hash; }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const auto& a, const auto& b) const noexcept {
+      return a.hash == b.hash && a.name == b.name;
+    }
+  };
+  using Map = std::unordered_map<Key, Value, Hash, Equal>;
+  struct Shard {
+    Map items;
+    std::size_t with_deadline = 0;
+  };
+
+  static constexpr int shard_bits = 12, bucket_bits = 26;  // a cursor: map, bucket, number of buckets
+  static constexpr std::size_t shard_count = std::size_t{1} << shard_bits;
+  static constexpr std::uint64_t bucket_mask = (std::uint64_t{1} << bucket_bits) - 1;
+
+  Shard& shard_of(std::size_t hash) { return shards_[hash >> (64 - shard_bits)]; }
+  void erase(Shard& shard, Map::iterator at);
+
+  std::vector<Shard> shards_;
+  std::size_t size_ = 0;
+  std::vector<std::vector<Shard>> cleared_;
+  Cursor swept_to_ = 0;
+  std::vector<const Key*> expired_;  // of one call of sweep()
+};
+
+template <class Visit>
+Store::Cursor Store::walk(Cursor from, std::size_t budget, Which which, Visit&& visit) {
+  auto spend = [&](std::size_t cost) { budget -= std::min(budget, cost); };
+  std::size_t shard_at = from >> (2 * bucket_bits);
+  std::size_t bucket = from >> bucket_bits & bucket_mask;
+  for (std::size_t buckets = from & bucket_mask; shard_at < shard_count; ++shard_at, bucket = 0) {
+    Shard& shard = shards_[shard_at];
+    // A map that has grown has other buckets: begin it again.
+    if (buckets != shard.items.bucket_count()) bucket = 0;
+    buckets = shard.items.bucket_count();
+    if (which == Which::all ? shard.items.empty() : shard.with_deadline == 0) {
+      if (budget == 0) break;
+      spend(1);
+      continue;
+    }
+    for (; bucket < buckets && budget > 0; ++bucket) {
+      spend(shard.items.begin(bucket) == shard.items.end(bucket) ? 1 : 0);
+      for (auto at = shard.items.begin(bucket); at != shard.items.end(bucket); ++at) spend(visit(*at));
+    }
+    if (bucket < buckets)
+      return Cursor{shard_at} << 2 * bucket_bits | Cursor{bucket} << bucket_bits | buckets;
+  }
+  return Cursor{shard_at % shard_count} << 2 * bucket_bits;
+}
+
+}  // namespace kv
