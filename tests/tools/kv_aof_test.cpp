@@ -51,7 +51,10 @@ class TestFile {
   ~TestFile() { std::filesystem::remove_all(folder_); }
 
   std::string path() const { return folder_ / "kv.aof"; }
-  void write(std::string_view bytes) const { std::ofstream(path(), std::ios::binary) << bytes; }
+  void write(std::string_view bytes) const {
+    std::filesystem::remove(path());  // some file systems force a file to the disk that was cut and written anew
+    std::ofstream(path(), std::ios::binary) << bytes;
+  }
 
  private:
   std::filesystem::path folder_;
