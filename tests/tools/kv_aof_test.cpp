@@ -52,7 +52,8 @@ class TestFile {
 
   std::string path() const { return folder_ / "kv.aof"; }
   void write(std::string_view bytes) const {
-    std::filesystem::remove(path());  // some file systems force a file to the disk that was cut and written anew
+    // Some file systems force a file to the disk that is cut and written anew.
+    std::filesystem::remove(path());
     std::ofstream(path(), std::ios::binary) << bytes;
   }
 
