@@ -44,6 +44,10 @@ class IoDriver : public Driver {
   /// Asks the kernel to end an operation that is in flight.
   virtual CancelAnswer cancel(Operation& operation) noexcept = 0;
 
+  /// Takes back an operation in flight that has not reached the kernel: idle again, no completion comes. False when it
+  /// has.
+  virtual bool withdraw(Operation& operation) noexcept = 0;
+
   /// Operations started whose last completion has not come.
   virtual std::size_t in_flight() const noexcept = 0;
 
@@ -63,7 +67,7 @@ class IoDriver : public Driver {
     operation.urgency_ = urgency;
     operation.cancel_sent_ = false;
   }
-  static void withdraw(Operation& operation) noexcept { operation.state_ = Operation::State::idle; }
+  static void set_idle(Operation& operation) noexcept { operation.state_ = Operation::State::idle; }
   static void complete(Operation& operation, int result, bool more_ready) noexcept {
     operation.state_ = Operation::State::done;
     operation.result_ = result;

@@ -14,6 +14,7 @@
 #include <heirloop/io/address.hpp>
 #include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/operation.hpp>
+#include <heirloop/io/ref.hpp>
 #include <heirloop/sched/frame_pool.hpp>
 #include <heirloop/sched/inheritance.hpp>
 
@@ -72,29 +73,7 @@ class Listener final : private Operation, public Pooled {
   std::vector<Accepted> kept_;
 };
 
-class ListenerRef {
- public:
-  ListenerRef() noexcept = default;
-  explicit ListenerRef(Listener* adopted) noexcept : listener_(adopted) {}
-  ListenerRef(const ListenerRef& other) noexcept : listener_(other.listener_) {
-    if (listener_ != nullptr) listener_->retain();
-  }
-  ListenerRef(ListenerRef&& other) noexcept : listener_(std::exchange(other.listener_, nullptr)) {}
-  ListenerRef& operator=(ListenerRef other) noexcept {
-    std::swap(listener_, other.listener_);
-    return *this;
-  }
-  ~ListenerRef() {
-    if (listener_ != nullptr) listener_->release();
-  }
-
-  explicit operator bool() const noexcept { return listener_ != nullptr; }
-  Listener* operator->() const noexcept { return listener_; }
-  Listener& operator*() const noexcept { return *listener_; }
-
- private:
-  Listener* listener_ = nullptr;
-};
+using ListenerRef = Ref<Listener>;
 
 /// Waits for a connection.
 class AcceptWaitBase : public Wait {

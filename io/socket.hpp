@@ -25,6 +25,7 @@
 #include <heirloop/io/buffer.hpp>
 #include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/operation.hpp>
+#include <heirloop/io/ref.hpp>
 #include <heirloop/sched/frame_pool.hpp>
 
 namespace heirloop::detail {
@@ -139,30 +140,7 @@ class Socket final : public Pooled {
   Send send_;
 };
 
-/// A counted handle to a socket's state.
-class SocketRef {
- public:
-  SocketRef() noexcept = default;
-  explicit SocketRef(Socket* adopted) noexcept : socket_(adopted) {}
-  SocketRef(const SocketRef& other) noexcept : socket_(other.socket_) {
-    if (socket_ != nullptr) socket_->retain();
-  }
-  SocketRef(SocketRef&& other) noexcept : socket_(std::exchange(other.socket_, nullptr)) {}
-  SocketRef& operator=(SocketRef other) noexcept {
-    std::swap(socket_, other.socket_);
-    return *this;
-  }
-  ~SocketRef() {
-    if (socket_ != nullptr) socket_->release();
-  }
-
-  explicit operator bool() const noexcept { return socket_ != nullptr; }
-  Socket* operator->() const noexcept { return socket_; }
-  Socket& operator*() const noexcept { return *socket_; }
-
- private:
-  Socket* socket_ = nullptr;
-};
+using SocketRef = Ref<Socket>;
 
 /// Waits for news in the inbox.
 class FillWait final : public Wait {

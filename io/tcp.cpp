@@ -1,9 +1,11 @@
 #include <heirloop/io/tcp.hpp>
 
+#include <heirloop/io/detached.hpp>
+#include <heirloop/io/owned_fd.hpp>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,24 +16,9 @@ namespace {
 
 using detail::Listener;
 using detail::ListenerRef;
+using detail::OwnedFd;
 using detail::Socket;
 using detail::SocketRef;
-
-/// Closes what nobody took.
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd) noexcept : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedFd& operator=(OwnedFd&&) = delete;
-  ~OwnedFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const noexcept { return fd_; }
-  int release() noexcept { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 std::system_error failure(const char* what, const SocketAddress& address, int error) {
   return std::system_error(error, std::system_category(), std::string(what) + " " + address.to_string());
@@ -51,84 +38,33 @@ OwnedFd make_socket(const SocketAddress& address, const char* what) {
 
 // ---- connect ----
 
-/// A connect in flight. Owned by its wait until that leaves, then by itself.
-class Connect final : public Operation, public detail::Pooled {
+class Connect final : public detail::Detached {
  public:
+  static constexpr const char* what = "a connection";
+
   Connect(OwnedFd fd, const SocketAddress& address) noexcept
-      : Operation(OperationKind::connect), fd_(std::move(fd)), address_(address) {
+      : Detached(OperationKind::connect), fd_(std::move(fd)), address_(address) {
     request_.fd = fd_.get();
     request_.memory = address_.data();
     request_.length = address_.size();
   }
 
-  void start(Wait& wait) {
-    IoDriver& driver = io_driver();
-    driver.start(*this, current_urgency());
-    driver_ = &driver;
-    waiter_ = &wait;
+  /// The connected descriptor.
+  OwnedFd take() {
+    if (result() < 0) throw failure("connect to", address_, -result());
+    return std::move(fd_);
   }
-
-  /// The wait goes away; so does this, now or with the last completion.
-  void leave() noexcept {
-    if (in_flight() && driver_->cancel(*this) == IoDriver::CancelAnswer::requested) {
-      abandon();
-    } else {
-      delete this;
-    }
-  }
-
-  OwnedFd& fd() noexcept { return fd_; }
-  const SocketAddress& address() const noexcept { return address_; }
+  std::string describe() const { return "a connection to " + address_.to_string(); }
 
  private:
-  void completed() noexcept override {
-    if (waiter_ == nullptr) {
-      delete this;
-    } else {
-      wake_waiter();
-    }
-  }
-
   OwnedFd fd_;
   SocketAddress address_;
-  IoDriver* driver_ = nullptr;
-};
-
-class ConnectWait final : public Wait {
- public:
-  ConnectWait(OwnedFd fd, const SocketAddress& address) : connect_(new Connect(std::move(fd), address)) {}
-  ~ConnectWait() {
-    if (connect_ != nullptr) connect_->leave();
-  }
-
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
-    connect_->start(*this);
-    loop.block(*this, frame);
-  }
-  /// The connected descriptor.
-  int await_resume() {
-    Loop::resumed();
-    if (connect_->result() < 0) throw failure("connect to", connect_->address(), -connect_->result());
-    return connect_->fd().release();
-  }
-
-  AbortResult abort() noexcept override {
-    std::exchange(connect_, nullptr)->leave();
-    return AbortResult::done;
-  }
-  std::string describe() const override {
-    return connect_ == nullptr ? std::string("a connection") : "a connection to " + connect_->address().to_string();
-  }
-
- private:
-  Connect* connect_;
 };
 
 Coro<TcpStream> connect_to(SocketAddress address) {
   OwnedFd fd = make_socket(address, "connect to");
-  OwnedFd connected(co_await ConnectWait(std::move(fd), address));
+  detail::DetachedWait<Connect> wait(std::move(fd), address);
+  OwnedFd connected = (co_await wait).take();
   auto* socket = new Socket(connected.get(), address);
   connected.release();
   co_return TcpStream(SocketRef(socket));

@@ -207,15 +207,18 @@ void UringDriver::start(Operation& operation, const Urgency& urgency) {
   queued_urgency_ = queue_.best();
 }
 
+bool UringDriver::withdraw(Operation& operation) noexcept {
+  contract(operation.in_flight(), "only an operation in flight is withdrawn or cancelled");
+  if (!is_queued(operation)) return false;
+  queue_.erase(operation);
+  queued_urgency_ = queue_.best();
+  table_.erase(slot(operation));
+  set_idle(operation);
+  return true;
+}
+
 IoDriver::CancelAnswer UringDriver::cancel(Operation& operation) noexcept {
-  contract(operation.in_flight(), "only an operation in flight is cancelled");
-  if (is_queued(operation)) {
-    queue_.erase(operation);
-    queued_urgency_ = queue_.best();
-    table_.erase(slot(operation));
-    withdraw(operation);
-    return CancelAnswer::withdrawn;
-  }
+  if (withdraw(operation)) return CancelAnswer::withdrawn;
   if (cancel_sent(operation)) return CancelAnswer::requested;
   cancel_sent(operation) = true;
   if (ring_->room() == 0) enter(0, 0);

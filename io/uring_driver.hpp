@@ -72,6 +72,7 @@ class UringDriver final : public IoDriver {
 
   void start(Operation& operation, const Urgency& urgency) override;
   CancelAnswer cancel(Operation& operation) noexcept override;
+  bool withdraw(Operation& operation) noexcept override;
   std::size_t in_flight() const noexcept override { return table_.size(); }
   std::string describe() const override;
 
