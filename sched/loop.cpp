@@ -57,13 +57,13 @@ void Loop::run_until_done(const TaskRef& task) {
 }
 
 void Loop::finish() {
-  std::uint64_t cancelled_up_to = 0;  // tasks that come while the others end are cancelled as well
+  std::uint64_t told = 0;  // ids below: cancelled. Tasks that come while the others end are cancelled as well.
   turn_until([&] {
-    if (cancelled_up_to != next_task_id_) {
-      cancelled_up_to = next_task_id_;
-      for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
-        if (task->cancel_requests_ == 0) cancel(*task, "the loop ends");
+    if (told != next_task_id_) {
+      for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
+        cancel(*task, "the loop ends");
       }
+      told = next_task_id_;
     }
     return tasks_.first() == nullptr;
   });

@@ -54,8 +54,8 @@ class Loop {
   /// Dispatches until `task` is done. The calling thread must not be inside a loop.
   void run_until_done(const TaskRef& task);
 
-  /// Cancels every task that is left, last created first, and dispatches until all have ended; logs exceptions that
-  /// nobody fetched.
+  /// Cancels every task that is left once, last created first, also one that has swallowed a cancel before, and
+  /// dispatches until all have ended; logs exceptions that nobody fetched.
   void finish();
 
   const LoopOptions& options() const noexcept { return options_; }

@@ -13,8 +13,8 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
+    condition_.lock_.release();  // first: the place in the queue is by the urgency without what the lock's waiters lent
     enter_queue(loop, node_, condition_.waiters_);
-    condition_.lock_.release();
     loop.block(*this, frame);
   }
   void await_resume() const { finish(); }
@@ -74,6 +74,8 @@ Coro<void> PriorityCondition::wait() {
     try {
       Retake retake(lock_);
       co_await retake;
+    } catch (const DeadlockError&) {
+      throw;  // the lock's holder waits for this task: neither could ever go on
     } catch (...) {
       withdrawn = std::current_exception();  // a later interrupt replaces the first
     }

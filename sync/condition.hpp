@@ -6,7 +6,7 @@
 //   waits for notify ──notify──▶ waits for the lock ──hand-off──▶ runs, holding the lock
 //          └──abort (done)──▶ runs, re-takes the lock ─────────────▲  (then the exception goes on)
 //
-// 1. `wait` returns or throws with the lock held, always.
+// 1. `wait` returns or throws with the lock held; the one exception is a DeadlockError from taking it again.
 // 2. A notified waiter that is interrupted before it has the lock still re-takes it: abort answers `pending`.
 #pragma once
 
@@ -26,7 +26,8 @@ class PriorityCondition {
   /// Releases the lock, waits for a notify and takes the lock again.
   /// Suspends: always. Interrupt: thrown when the lock is held again. A waiter that was notified and interrupted has
   /// used its notify up.
-  /// Errors: InvalidStateError when the current task does not hold the lock. Cost: O(log n).
+  /// Errors: InvalidStateError when the current task does not hold the lock; DeadlockError when it was interrupted and
+  /// the lock's holder waits, directly or not, for this task: the lock is not held then. Cost: O(log n).
   Coro<void> wait();
 
   /// Waits until `predicate()` is true, which is looked at with the lock held.

@@ -46,10 +46,10 @@ void PriorityLock::owner_died(Holding&) noexcept {
 }
 
 void LockGuard::drop() noexcept {
-  if (!lock_->held_by_current_task()) {
-    // An owner that died has left the lock free or to another task; then there is nothing of ours to give back.
+  if (!lock_->held_by_current_task() || lock_->owner() != owner_) {
     logger().warn("a guard of {} is destroyed by a task that does not hold it", lock_->describe());
-    if (lock_->owner() == nullptr) return;
+    // An owner that died has left the lock free or to another task; then there is nothing of ours to give back.
+    if (lock_->owner() != owner_) return;
   }
   lock_->hand_over();
 }

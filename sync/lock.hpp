@@ -66,14 +66,16 @@ class PriorityLock final : private Resource {
   std::string_view name_;
 };
 
-/// Holds a lock to the end of its scope. Movable. Destroyed by a task that does not hold the lock it releases and logs.
+/// Holds a lock to the end of its scope. Movable. Destroyed by another task than the one that took the lock it releases
+/// and logs; when the lock has another owner by then, it lets that one be.
 class [[nodiscard]] LockGuard {
  public:
-  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock) {}
-  LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
+  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock), owner_(lock.owner()) {}
+  LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)), owner_(other.owner_) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
     LockGuard old(std::move(*this));
     lock_ = std::exchange(other.lock_, nullptr);
+    owner_ = other.owner_;
     return *this;
   }
   ~LockGuard() {
@@ -89,6 +91,7 @@ class [[nodiscard]] LockGuard {
   void drop() noexcept;
 
   PriorityLock* lock_;
+  const Task* owner_;  // to be compared only: it may have ended
 };
 
 /// Any wait that can stand in the lock's queue.
