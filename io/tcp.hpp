@@ -82,6 +82,7 @@ class TcpStream {
 
   /// The same; gives the error instead of throwing it.
   detail::WriteResult write_result(std::string_view data) { return detail::WriteResult(checked(), data); }
+  detail::WriteResult write_result(const char* text) { return write_result(std::string_view(text)); }
   detail::WriteResult write_result(std::string&& text) { return detail::WriteResult(checked(), std::move(text)); }
 
   /// Ends the outgoing half, behind all writes: the peer reads the end of the stream. Reading goes on.
