@@ -1,6 +1,10 @@
-// Everything of heirloop that works without a choice of headers.
+// Everything of heirloop.
 #pragma once
 
+#include <heirloop/io/file.hpp>
+#include <heirloop/io/signals.hpp>
+#include <heirloop/io/tcp.hpp>
+#include <heirloop/runtime/run.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/operations.hpp>
 #include <heirloop/sync/condition.hpp>

@@ -59,7 +59,7 @@ TEST_P(FactsByPriority, low_holds_middle_is_ready_high_waits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, FactsByPriority, ::testing::Values(hl::PolicyKind::strict, hl::PolicyKind::aging),
-                         [](const auto& info) { return std::string(hl::to_string(info.param)); });
+                         [](const auto& policy) { return std::string(hl::to_string(policy.param)); });
 
 TEST_P(Facts, equal_priorities_are_first_in_first_out) {
   run([](Facts& t) -> hl::Coro<void> {
@@ -107,6 +107,6 @@ TEST_P(Facts, sleeps_end_in_order_of_their_deadlines) {
 
 INSTANTIATE_TEST_SUITE_P(Policies, Facts,
                          ::testing::Values(hl::PolicyKind::fifo, hl::PolicyKind::strict, hl::PolicyKind::aging),
-                         [](const auto& info) { return std::string(hl::to_string(info.param)); });
+                         [](const auto& policy) { return std::string(hl::to_string(policy.param)); });
 
 }  // namespace

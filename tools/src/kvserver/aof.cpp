@@ -188,6 +188,7 @@ Log::Log(bool new_file) {
 }
 
 std::string& Log::records() {
+  ++commands_;
   if (bytes_.size() - open_at_ >= full_frame) seal();
   if (bytes_.size() == open_at_) bytes_.append(header_size, ' ');
   return bytes_;

@@ -73,9 +73,11 @@ class Log {
   /// `new_file`: what is taken first begins with the line that every file begins with.
   explicit Log(bool new_file);
 
-  /// Where to append a command; use it at once. Frames are closed by themselves: by take() and at 1 MiB.
+  /// Where to append a command; use it at once, for one command. Frames are closed by themselves: by take() and at 1 MiB.
   std::string& records();
   bool pending() const { return !bytes_.empty(); }
+  /// How many commands were appended so far.
+  std::uint64_t commands() const { return commands_; }
   /// Swaps into `bytes` what is to be appended to the file, in whole frames; what was there before is dropped
   /// and its memory used again.
   void take(std::string& bytes);
@@ -98,6 +100,7 @@ class Log {
   void seal();
 
   std::string bytes_;        // closed frames and one open
+  std::uint64_t commands_ = 0;
   std::size_t open_at_ = 0;  // where that begins; bytes_.size() when there is none
   std::string rewritten_;    // closed frames
   bool rewriting_ = false;

@@ -92,7 +92,10 @@ void client(Call& call) {
 }
 
 void config(Call& call) {
-  if (same(call.args[1], "resetstat")) return call.ok();
+  if (same(call.args[1], "resetstat")) {
+    call.hooks().reset_statistics();
+    return call.ok();
+  }
   if (!same(call.args[1], "get")) return unknown_subcommand(call, "CONFIG");
   if (call.args.size() < 3) return call.wrong_number("config|get");
   std::vector<std::string_view>& found = call.found();

@@ -39,6 +39,8 @@ struct Hooks {
   std::function<void(Args sections, std::string& text)> info = [](Args, std::string&) {};
   /// Appends a line for every connection, or for `only`.
   std::function<void(const Session* only, std::string& text)> clients = [](const Session*, std::string&) {};
+  /// CONFIG RESETSTAT.
+  std::function<void()> reset_statistics = [] {};
   /// What CONFIG GET shows: names in lower case, and values.
   std::vector<std::pair<std::string, std::string>> config;
 };
@@ -47,6 +49,9 @@ class Executor {
  public:
   /// `log` may be null: nothing is recorded.
   Executor(Store& store, Log* log, Hooks hooks) : store_(store), log_(log), hooks_(std::move(hooks)) {}
+
+  /// Records go to `log` from now on, or nowhere when it is null.
+  void record_to(Log* log) { log_ = log; }
 
   /// Carries out one request. Cost: O(arguments and bytes), SCAN at most 8,192 buckets and keys.
   Next execute(Args args, Session& session, std::int64_t now_ms, std::string& out);

@@ -1,18 +1,17 @@
 // loadgen: an open-loop load generator for servers of the Redis protocol, on heirloop.
-#include <sys/prctl.h>
-
-#include <cstdio>
-#include <exception>
-#include <variant>
-
-#include <nlohmann/json.hpp>
-
 #include <heirloop/runtime/run.hpp>
 
 #include "common/output_file.hpp"
 #include "loadgen/options.hpp"
 #include "loadgen/report.hpp"
 #include "loadgen/run.hpp"
+
+#include <nlohmann/json.hpp>
+#include <sys/prctl.h>
+
+#include <cstdio>
+#include <exception>
+#include <variant>
 
 namespace {
 
@@ -22,7 +21,8 @@ int offer_load(const loadgen::Options& options) {
   const loadgen::Tally tally = heirloop::run(loadgen::run_load(options));
   const loadgen::Result result = loadgen::summarize(tally);
   std::fputs(loadgen::to_table(result).c_str(), stdout);
-  if (!options.json_path.empty()) tools::write_file(options.json_path, loadgen::to_json(result).dump(2) + "\n");
+  if (!options.json_path.empty())
+    tools::write_file(options.json_path, loadgen::to_json(result).dump(2) + "\n");
   return 0;
 }
 

@@ -1,13 +1,13 @@
 #include "loadgen/run.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <chrono>
 #include <deque>
 #include <memory>
 #include <random>
 #include <system_error>
-
-#include <fmt/format.h>
 
 namespace loadgen {
 
@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// The length of the first reply in `bytes`, 0 when it is not whole. Errors: std::runtime_error for what is no reply.
+/// The length of the first reply in `bytes`, 0 when it is not whole. Errors: std::runtime_error for what is
+/// no reply.
 std::size_t reply_length(std::string_view bytes) {
   const std::size_t end = bytes.find("\r\n");
   if (end == std::string_view::npos) return 0;
@@ -48,8 +49,14 @@ struct Times {
 /// One connection: what was asked and not answered, and its two tasks.
 class Connection {
  public:
-  Connection(const Options& options, const Times& times, Tally& tally, hl::TcpStream stream, std::uint64_t seed)
-      : options_(options), times_(times), tally_(tally), stream_(std::move(stream)), random_(seed), gap_s_(arrival_gap(options)) {}
+  Connection(const Options& options, const Times& times, Tally& tally, hl::TcpStream stream,
+             std::uint64_t seed)
+      : options_(options),
+        times_(times),
+        tally_(tally),
+        stream_(std::move(stream)),
+        random_(seed),
+        gap_s_(arrival_gap(options)) {}
 
   void start() {
     sender_ = hl::create_task(send(), {.name = "sender", .priority = hl::priority::high});

@@ -1,0 +1,34 @@
+// kvserver: a Redis-protocol server on heirloop, as the example of a real service.
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <system_error>
+#include <variant>
+
+#include "kvserver/options.hpp"
+#include "kvserver/server.hpp"
+
+namespace {
+
+int serve(const kv::Options& options) {
+  kv::Server server(options);
+  return heirloop::run(server.run(), options.runtime);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto parsed = kv::parse_options({argv + 1, argv + argc});
+  if (const auto* exit = std::get_if<kv::Exit>(&parsed)) {
+    std::fputs(exit->text.c_str(), exit->status == 0 ? stdout : stderr);
+    return exit->status;
+  }
+  try {
+    return serve(std::get<kv::Options>(parsed));
+  } catch (const heirloop::Interrupted& e) {
+    return 128 + e.signal();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "kvserver: %s\n", e.what());
+    return 1;
+  }
+}

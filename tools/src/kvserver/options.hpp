@@ -1,0 +1,42 @@
+// The command line of kvserver.
+#pragma once
+
+#include <heirloop/runtime/run.hpp>
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace kv {
+
+enum class Sync : std::uint8_t { always, everysec, no };
+
+struct Options {
+  std::string bind = "127.0.0.1";
+  std::uint16_t port = 6379;  ///< 0: a free one
+  std::string dir = ".";
+  std::uint32_t max_clients = 10000;
+  bool append_only = true;
+  Sync sync = Sync::everysec;
+  std::uint64_t rewrite_min_bytes =
+      64U << 20;  ///< the log is rewritten when it is this long and twice its last size
+  heirloop::RuntimeOptions runtime;
+  std::uint32_t housekeeping = 0;     ///< synthetic LOW tasks that are always ready
+  std::uint32_t step_us = 50;         ///< what each of their steps computes
+  std::uint32_t hold_lock_steps = 0;  ///< one more, which holds the keyspace lock through so many steps
+  std::uint32_t flood = 0;            ///< NORMAL tasks that come in bursts beside it
+};
+
+/// What to print and how to exit instead of running.
+struct Exit {
+  int status = 0;
+  std::string text;
+};
+
+/// Reads the command line (`arguments` without the program's name).
+std::variant<Options, Exit> parse_options(std::vector<std::string> arguments);
+
+const char* to_string(Sync sync) noexcept;
+
+}  // namespace kv
