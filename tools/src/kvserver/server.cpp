@@ -59,7 +59,11 @@ hl::Coro<int> Server::run() {
   std::printf("ready port=%u\n", static_cast<unsigned>(port_));
   std::fflush(stdout);
 
-  co_await hl::drain_requested();
+  try {
+    co_await hl::drain_requested();
+  } catch (const hl::Cancelled&) {
+    // SIGINT; what was acknowledged is saved all the same. A second one ends the process at once.
+  }
   spdlog::info("draining: {} connections", clients_.size());
   draining_ = true;
   accepting.cancel();
