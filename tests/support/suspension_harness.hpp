@@ -1,0 +1,167 @@
+// One harness for every primitive: an operation is cancelled, thrown at and interrupted at each of its
+// suspensions, and at each moment between its wake-up and its run; after each, what must hold is checked.
+//
+// A scene is made anew for every case:
+//
+//   struct Scene {
+//     Coro<void> operate();            // what is tested; runs in the victim, may suspend any number of times
+//     Coro<void> help();               // the others: whatever makes the operation go on; runs in a task of
+//     its own void check(Ending ending);       // what must hold when both have ended
+//   };
+//
+// The victim is stopped at its n-th look between two dispatches, for n = 0, 1, 2 …, until the scene ends
+// without having been stopped: so each blocked state is met, and each ready one (elected and not yet run, or
+// given way).
+#pragma once
+
+#include <heirloop/sched/interrupt.hpp>
+#include <heirloop/sched/operations.hpp>
+
+#include "support/sim.hpp"
+#include "support/watched_driver.hpp"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace heirloop::testing {
+
+/// How the victim was stopped.
+enum class Stop { by_cancel, by_throw, by_interrupt };
+
+/// How its operation ended.
+enum class Ending { value, stopped, other };
+
+/// In how many cases the victim was stopped in which state.
+struct StoppedCounts {
+  int blocked = 0;
+  int ready = 0;  ///< woken and not yet run, given way, or not yet begun
+};
+
+namespace harness {
+
+template <class Scene>
+class SuspensionRun {
+ public:
+  SuspensionRun(std::unique_ptr<Scene> scene, const LoopOptions& options, Stop stop, int moment)
+      : scene_(std::move(scene)),
+        driver_([this] { look(); }),
+        loop_(driver_, options),
+        stop_(stop),
+        moment_(moment) {}
+
+  /// False when the scene ended before the moment came.
+  bool run() {
+    run_to_end(loop_, direct());
+    EXPECT_EQ(states_wrong(loop_), "");
+    scene_->check(ending_);
+    EXPECT_TRUE(stopped_ || ending_ == Ending::value) << "nobody stopped it";
+    return stopped_;
+  }
+
+  bool was_ready() const { return was_ready_; }
+
+ private:
+  Coro<void> direct() {
+    victim_ = create_task(operate(), {.name = "victim", .priority = 1.0});
+    auto helper = create_task(scene_->help(), {.name = "helper", .priority = 2.0});
+    for (const TaskRef& task : {TaskRef(victim_), TaskRef(helper)}) {
+      while (!task.done()) co_await sleep(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(helper.exception(), nullptr);
+    if (ending_ == Ending::other && victim_.cancelled()) ending_ = Ending::stopped;  // before its first line
+    if (ending_ == Ending::other && victim_.exception()) {
+      try {
+        std::rethrow_exception(victim_.exception());
+      } catch (const InterruptException&) {
+        ending_ = Ending::stopped;
+      } catch (...) {
+      }
+    }
+  }
+
+  Coro<void> operate() {
+    try {
+      co_await scene_->operate();
+      ending_ = Ending::value;
+    } catch (const InterruptException&) {
+      ending_ = Ending::stopped;
+    } catch (const Cancelled&) {
+      ending_ = Ending::stopped;
+    }
+  }
+
+  /// Between two dispatches.
+  void look() {
+    if (!wrong_states_.empty()) return;
+    wrong_states_ = states_wrong(loop_);
+    EXPECT_EQ(wrong_states_, "");
+    if (stopped_ || !victim_ || victim_.done() || looks_++ < moment_) return;
+    stopped_ = true;
+    was_ready_ = victim_.state() == TaskState::ready;
+    switch (stop_) {
+      case Stop::by_cancel:
+        EXPECT_TRUE(victim_.cancel("by the harness"));
+        break;
+      case Stop::by_throw:
+        task_throw(victim_, InterruptException("by the harness"));
+        break;
+      case Stop::by_interrupt:
+        create_task_at_front();
+        break;
+    }
+  }
+
+  /// An interrupter that runs next of all.
+  void create_task_at_front() {
+    const auto interrupter = [](TaskRef victim) -> Coro<void> {
+      if (victim.done()) co_return;
+      const auto outcome = co_await task_interrupt(victim, InterruptException("by the harness"));
+      EXPECT_NE(outcome, InterruptOutcome::replaced);
+    };
+    const auto task = loop_.create_task(interrupter(victim_), {.name = "interrupter", .priority = 0.0});
+    loop_.to_front(*task.get());
+  }
+
+  std::unique_ptr<Scene> scene_;
+  WatchedDriver driver_;
+  Loop loop_;
+  const Stop stop_;
+  const int moment_;  // looks before the stop
+  bool was_ready_ = false;
+  PriorityTask<void> victim_;
+  Ending ending_ = Ending::other;
+  int looks_ = 0;
+  bool stopped_ = false;
+  std::string wrong_states_;
+};
+
+}  // namespace harness
+
+/// Stops the scene's operation in each way at each moment, under each policy.
+template <class MakeScene>
+StoppedCounts stop_everywhere(MakeScene make_scene) {
+  using Scene = typename decltype(make_scene())::element_type;
+  StoppedCounts counts;
+  for (const PolicyKind policy : {PolicyKind::fifo, PolicyKind::strict, PolicyKind::aging}) {
+    for (const Stop stop : {Stop::by_cancel, Stop::by_throw, Stop::by_interrupt}) {
+      LoopOptions options;
+      options.policy = policy;
+      for (int moment = 0;; ++moment) {
+        SCOPED_TRACE(std::string(to_string(policy)) + ", way " + std::to_string(static_cast<int>(stop)) +
+                     ", moment " + std::to_string(moment));
+        harness::SuspensionRun<Scene> run(make_scene(), options, stop, moment);
+        const bool stopped = run.run();
+        if (::testing::Test::HasFailure()) return counts;
+        if (!stopped) break;
+        ++(run.was_ready() ? counts.ready : counts.blocked);
+      }
+    }
+  }
+  return counts;
+}
+
+}  // namespace heirloop::testing
