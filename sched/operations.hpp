@@ -33,7 +33,7 @@ inline std::vector<TaskRef> all_tasks() { return Loop::current().all_tasks(); }
 
 namespace detail {
 
-/// Saturates at `TimerQueue::never`. Errors: std::invalid_argument for NaN.
+/// Rounds up, saturates at `TimerQueue::never`. Errors: std::invalid_argument for NaN.
 template <class Rep, class Period>
 std::int64_t span_ns(std::chrono::duration<Rep, Period> span) {
   if constexpr (std::floating_point<Rep>) {
@@ -45,7 +45,7 @@ std::int64_t span_ns(std::chrono::duration<Rep, Period> span) {
     using Span = std::chrono::duration<Rep, Period>;
     if (span <= Span::zero()) return 0;
     if (std::chrono::duration<long double, std::nano>(span).count() >= 9.2e18L) return TimerQueue::never;
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(span).count();
+    return std::chrono::ceil<std::chrono::nanoseconds>(span).count();
   }
 }
 
