@@ -148,6 +148,7 @@ void UringDriver::set_up(const UringOptions& options) {
   if ((ring_->uring.features & needed) != needed) {
     throw IoUringUnavailable(IoUringUnavailable::Refused::features, EINVAL);
   }
+  if ((ring_->uring.features & IORING_FEAT_CQE_SKIP) != 0) quiet_flag_ = IOSQE_CQE_SKIP_SUCCESS;
   auto& sq = ring_->uring.sq;
   for (unsigned i = 0; i < sq.ring_entries; ++i) sq.array[i] = i;
   auto& cq = ring_->uring.cq;
@@ -228,6 +229,7 @@ IoDriver::CancelAnswer UringDriver::cancel(Operation& operation) noexcept {
     entry.fd = -1;
     entry.addr = table_.user_data(slot(operation));
     entry.user_data = ignored_data;
+    entry.flags = quiet_flag_;
     ++counters_.cancels;
   }
   return CancelAnswer::requested;
@@ -391,6 +393,7 @@ void UringDriver::arm_tick(std::int64_t deadline_ns) noexcept {
     entry.off = reinterpret_cast<std::uintptr_t>(&ring_->tick_time);
     entry.timeout_flags = IORING_TIMEOUT_UPDATE | IORING_TIMEOUT_ABS;
     entry.user_data = ignored_data;
+    entry.flags = quiet_flag_;
   }
   tick_armed_ns_ = deadline_ns;
 }

@@ -100,6 +100,7 @@ class UringDriver final : public IoDriver {
   std::int64_t tick_target_ns_ = no_deadline;  // what the loop asked for last
   int wake_fd_ = -1;  // an eventfd; the kernel polls it for the ring
   UringMode mode_ = UringMode::plain;
+  std::uint8_t quiet_flag_ = 0;  // for entries whose success is nobody's business
   bool absolute_waits_ = false;
   bool registered_ = false;
   bool ending_ = false;
