@@ -1,7 +1,6 @@
 // The order in which operations reach the kernel; no kernel needed.
 #include <heirloop/io/submission_queue.hpp>
 
-
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -143,8 +142,10 @@ TEST(SubmissionQueueProperty, keeps_descriptors_in_order_and_lets_the_urgent_go_
     if (!operations.empty()) RC_ASSERT(driver.queue.best().priority == best);
     std::vector<int> expected;
     for (const Fake& operation : operations) expected.push_back(operation.number);
-    std::stable_sort(expected.begin(), expected.end(), [&](int a, int b) {
-      return counts[static_cast<std::size_t>(a)] < counts[static_cast<std::size_t>(b)];
+    std::sort(expected.begin(), expected.end(), [&](int a, int b) {
+      const double one = counts[static_cast<std::size_t>(a)];
+      const double other = counts[static_cast<std::size_t>(b)];
+      return one != other ? one < other : a < b;
     });
     RC_ASSERT(driver.pop_all() == expected);
   });
