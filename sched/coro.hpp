@@ -48,8 +48,8 @@ class CoroPromiseBase {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-      if (std::coroutine_handle<> awaiter = frame.promise().awaiter) {
-        this_thread.next = awaiter;
+      if (std::coroutine_handle<> next = frame.promise().awaiter) {
+        this_thread.next = next;
       } else {
         root_ended(frame);
       }

@@ -351,6 +351,7 @@ TEST(EagerStart, owns_locks_from_its_first_instruction) {
 
 Coro<void> nest(int depth, int& deepest) {
   deepest = depth;
+  if (depth > 1000) co_return;
   auto child = create_task(nest(depth + 1, deepest), {.eager_start = true});
   co_await child;
 }

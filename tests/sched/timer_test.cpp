@@ -44,7 +44,7 @@ TEST(TimerQueueTest, equals_a_sorted_list) {
     TimerQueue queue;
     std::map<TestTimer*, std::int64_t> undated;
     std::vector<TestTimer*> undated_order;
-    std::vector<std::pair<std::int64_t, TestTimer*>> dated;  // in order of dating
+    std::multimap<std::int64_t, TestTimer*> dated;  // equal deadlines in order of dating
     std::int64_t now_ns = 100;
     const auto forget = [&](TestTimer* t) {
       undated.erase(t);
@@ -68,7 +68,7 @@ TEST(TimerQueueTest, equals_a_sorted_list) {
         case 3:
           if (timer.is_set()) break;
           queue.set_at(timer, now_ns + op.b % 16 - 4);
-          dated.emplace_back(now_ns + op.b % 16 - 4, &timer);
+          dated.emplace(now_ns + op.b % 16 - 4, &timer);
           break;
         case 4:
           queue.remove(timer);
@@ -79,16 +79,14 @@ TEST(TimerQueueTest, equals_a_sorted_list) {
           queue.remove(timer);
           queue.set_at(timer, TimerQueue::never);
           forget(&timer);
-          dated.emplace_back(TimerQueue::never, &timer);
+          dated.emplace(TimerQueue::never, &timer);
           break;
         default: {
           now_ns += op.b % 8;
           queue.date_all(now_ns);
-          for (TestTimer* t : undated_order) dated.emplace_back(now_ns + undated[t], t);
+          for (TestTimer* t : undated_order) dated.emplace(now_ns + undated[t], t);
           undated.clear();
           undated_order.clear();
-          std::stable_sort(dated.begin(), dated.end(),
-                           [](const auto& a, const auto& b) { return a.first < b.first; });
           std::vector<TestTimer*> expected;
           std::erase_if(dated, [&](const auto& d) {
             if (d.first > now_ns) return false;
@@ -104,7 +102,7 @@ TEST(TimerQueueTest, equals_a_sorted_list) {
       RC_ASSERT(queue.has_undated() == !undated.empty());
       RC_ASSERT(queue.empty() == (dated.empty() && undated.empty()));
       std::int64_t next = TimerQueue::never;
-      for (const auto& d : dated) next = std::min(next, d.first);
+      if (!dated.empty()) next = dated.begin()->first;
       RC_ASSERT(queue.next_deadline() == next);
     }
     for (TestTimer& timer : timers) queue.remove(timer);
