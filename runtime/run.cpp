@@ -71,6 +71,7 @@ void Runtime::dispatch(const TaskRef& main) {
   parts_->main = main;
   parts_->ended_by = 0;
   parts_->loop.run_until_done(main);
+  if (!main.cancelled()) static_cast<void>(main.exception());  // fetched: run() throws it to its caller
   parts_->main = {};
   parts_->loop.finish();
 }

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <stdexcept>
 #include <system_error>
 
 #include <spdlog/spdlog.h>
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50 µs
 constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for them
+constexpr auto retry_time = 10s;             // before a rewrite that failed is begun again by itself
 
 [[noreturn]] void fail(int error, const std::string& what) { throw std::system_error(error, std::generic_category(), what); }
 }  // namespace
@@ -61,10 +63,15 @@ Journal::Journal(const Options& options, Executor& executor, Store& store, hl::P
 }
 
 hl::Coro<void> Journal::start() {
-  file_.emplace(co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  co_await write_batch(true);  // a new file gets its first line now, so that what can't be written is found now
-  if (failing()) throw std::runtime_error(executor_.refuse_writes);
-  dir_.sync();
+  std::string why;
+  try {
+    file_.emplace(co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    co_await append_batch(true);  // a new file gets its first line now, so that what can't be written is found now
+    dir_.sync();
+  } catch (const std::system_error& e) {
+    why = e.what();
+  }
+  if (!why.empty()) throw std::runtime_error("can't write in --dir: " + why);
   writer_ = hl::create_task(write_for_ever(), {.name = "journal", .priority = hl::priority::high});
 }
 
@@ -97,7 +104,9 @@ hl::Coro<void> Journal::write_for_ever() {
     if (written_ < recorded_ || failing() || durable_ < written_) {
       co_await write_batch(replies_wait() || (sync_ == Sync::everysec && second_over));
     }
-    if (file_bytes_ >= rewrite_min_bytes_ && file_bytes_ >= 2 * rewritten_bytes_) rewrite();
+    if (file_bytes_ >= rewrite_min_bytes_ && file_bytes_ >= 2 * rewritten_bytes_ && hl::loop_time() >= no_rewrite_before_) {
+      rewrite();
+    }
   }
 }
 
@@ -184,10 +193,13 @@ hl::Coro<void> Journal::rewrite_file() {
   if (!done) {
     log_.abort_rewrite();
     ::unlink(fresh_path.c_str());
+    no_rewrite_before_ = hl::loop_time() + retry_time;
     spdlog::error("the append-only file could not be rewritten: {}", why);
     co_return;
   }
   spdlog::info("the append-only file was rewritten: {} bytes, before {}", file_bytes_, before);
+  auto held = co_await state_lock_.acquire();
+  progress_.notify_all();  // the new file has what some wait for
 }
 
 /// The keys as they are, a few at a time; requests come in between.

@@ -16,6 +16,7 @@
 #include "kvserver/commands.hpp"
 #include "kvserver/options.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -102,6 +103,7 @@ class Journal {
   std::uint64_t failures_ = 0;  // batches that could not be written
   std::uint64_t file_bytes_ = 0;
   std::uint64_t rewritten_bytes_ = 0;  // size after the last rewrite
+  std::chrono::steady_clock::time_point no_rewrite_before_{};
   bool stopping_ = false;
   bool napping_ = false;
 };

@@ -1,9 +1,13 @@
 // kvserver: a Redis-protocol server on heirloop, as the example of a real service.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <system_error>
 #include <variant>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include "kvserver/options.hpp"
 #include "kvserver/server.hpp"
@@ -11,6 +15,8 @@
 namespace {
 
 int serve(const kv::Options& options) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("kvserver"));  // standard output has the line `ready` alone
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, as a full disk is
   kv::Server server(options);
   return heirloop::run(server.run(), options.runtime);
 }

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -52,7 +54,7 @@ Server::Server(const Options& options) : options_(options), housekeeping_(option
 hl::Coro<int> Server::run() {
   raise_descriptor_limit();
   if (journal_) co_await journal_->start();
-  auto listener = co_await hl::TcpListener::bind(options_.bind, options_.port);
+  auto listener = co_await listen();
   port_ = listener.local_port();
   housekeeping_.start();
   auto accepting = hl::create_task(accept_clients(listener), {.name = "accept", .priority = hl::priority::high});
@@ -70,6 +72,17 @@ hl::Coro<int> Server::run() {
   co_await drain();
   if (journal_) co_await journal_->stop();
   co_return journal_ && journal_->failing() ? 1 : 0;
+}
+
+hl::Coro<hl::TcpListener> Server::listen() {
+  std::string why;
+  try {
+    auto listener = co_await hl::TcpListener::bind(options_.bind, options_.port);
+    co_return listener;
+  } catch (const std::system_error& e) {
+    why = e.what();
+  }
+  throw std::runtime_error(why + "; choose another --port or --bind");
 }
 
 hl::Coro<void> Server::accept_clients(hl::TcpListener& listener) {
@@ -106,8 +119,14 @@ hl::Coro<void> Server::serve(hl::TcpStream peer) {
   Connection client(*this, std::move(peer));
   try {
     while (!client.closing) {
+      bool more = false;
       client.waits_for_request = true;
-      const bool more = co_await client.stream.fill(unread_limit);
+      try {
+        more = co_await client.stream.fill(unread_limit);
+      } catch (const hl::Cancelled&) {
+        if (!draining_) throw;
+        more = !client.stream.unread().empty();  // came together with the request to drain: is answered
+      }
       client.waits_for_request = false;
       if (!more) break;
       co_await answer(client);
@@ -185,7 +204,7 @@ hl::Coro<void> Server::drain() {
   const auto limit = hl::loop_time() + drain_limit;
   while (!clients_.empty() && hl::loop_time() < limit) {
     for (Connection* client : clients_) {
-      if (client->waits_for_request) client->task.cancel("the server drains");
+      if (std::exchange(client->waits_for_request, false)) client->task.cancel("the server drains");
     }
     co_await hl::sleep(1ms);
   }

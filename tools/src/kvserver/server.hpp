@@ -53,6 +53,7 @@ class Server {
     Connection& operator=(const Connection&) = delete;
   };
 
+  heirloop::Coro<heirloop::TcpListener> listen();
   heirloop::Coro<void> accept_clients(heirloop::TcpListener& listener);
   heirloop::Coro<void> serve(heirloop::TcpStream peer);
   static heirloop::Coro<void> refuse(heirloop::TcpStream peer);
