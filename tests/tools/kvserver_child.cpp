@@ -18,8 +18,8 @@ namespace kvtest {
 namespace {
 
 /// In the child: does not come back.
-[[noreturn]] void become(const std::vector<char*>& argv, const char* out, const char* err, const ChildLimits& limits,
-                         pid_t parent) {
+[[noreturn]] void become(const std::vector<char*>& argv, const char* out, const char* err,
+                         const ChildLimits& limits, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
   const int in_fd = ::open("/dev/null", O_RDONLY);
@@ -39,7 +39,8 @@ namespace {
   ::_exit(127);
 }
 
-std::vector<std::string> kvserver_words(const std::filesystem::path& dir, const std::vector<std::string>& options) {
+std::vector<std::string> kvserver_words(const std::filesystem::path& dir,
+                                        const std::vector<std::string>& options) {
   std::vector<std::string> words{HEIRLOOP_KVSERVER, "--port", "0", "--dir", dir.string()};
   words.insert(words.end(), options.begin(), options.end());
   return words;
@@ -47,8 +48,8 @@ std::vector<std::string> kvserver_words(const std::filesystem::path& dir, const 
 
 }  // namespace
 
-bool comes_true(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+bool comes_true(const std::function<bool()>& condition, std::chrono::seconds longest) {
+  const auto deadline = std::chrono::steady_clock::now() + longest;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     ::poll(nullptr, 0, 2);
@@ -56,8 +57,8 @@ bool comes_true(const std::function<bool()>& condition) {
   return true;
 }
 
-Child::Child(const std::filesystem::path& dir, const std::string& name, std::vector<std::string> program_and_arguments,
-             const ChildLimits& limits)
+Child::Child(const std::filesystem::path& dir, const std::string& name,
+             std::vector<std::string> program_and_arguments, const ChildLimits& limits)
     : out_(dir / (name + ".out")), err_(dir / (name + ".err")) {
   std::filesystem::remove(out_);  // what an earlier one of that name said is not this one's
   std::filesystem::remove(err_);
@@ -86,8 +87,8 @@ void Child::signal(int number) const {
   if (!reaped_) ::kill(pid_, number);
 }
 
-std::string Child::wait() {
-  if (!comes_true([&] { return !running(); })) {
+std::string Child::wait(std::chrono::seconds longest) {
+  if (!comes_true([&] { return !running(); }, longest)) {
     signal(SIGKILL);
     comes_true([&] { return !running(); });
     return "no end";
@@ -95,10 +96,10 @@ std::string Child::wait() {
   return demo::describe_status(status_);
 }
 
-Finished run_program(std::vector<std::string> program_and_arguments) {
+Finished run_program(std::vector<std::string> program_and_arguments, std::chrono::seconds longest) {
   const demo::ScratchDir dir;
   Child child(dir.path(), "program", std::move(program_and_arguments));
-  std::string end = child.wait();
+  std::string end = child.wait(longest);
   return {std::move(end), child.out(), child.err()};
 }
 
@@ -107,7 +108,8 @@ Finished run_kvserver(std::vector<std::string> arguments) {
   return run_program(std::move(arguments));
 }
 
-KvServer::KvServer(const std::filesystem::path& dir, const std::vector<std::string>& options, const ChildLimits& limits)
+KvServer::KvServer(const std::filesystem::path& dir, const std::vector<std::string>& options,
+                   const ChildLimits& limits)
     : child_(dir, "kvserver", kvserver_words(dir, options), limits) {
   std::optional<std::uint16_t> port;
   const bool answered = comes_true([&] {
@@ -115,7 +117,8 @@ KvServer::KvServer(const std::filesystem::path& dir, const std::vector<std::stri
     port = demo::ready_port(child_.out());
     return port.has_value() || !alive;
   });
-  if (!answered || !port) throw std::runtime_error("kvserver does not get ready: " + child_.out() + child_.err());
+  if (!answered || !port)
+    throw std::runtime_error("kvserver does not get ready: " + child_.out() + child_.err());
   port_ = *port;
 }
 

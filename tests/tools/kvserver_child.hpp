@@ -1,9 +1,9 @@
-// A program under test as a child process, and kvserver as one: started on a free port of the loopback, stopped
-// or killed, its output kept. For tests that know the program from outside alone.
+// A program under test as a child process, and kvserver as one: started on a free port of the loopback,
+// stopped or killed, its output kept. For tests that know the program from outside alone.
 //
 // Invariants:
 // 1. A child is killed and reaped by the destructor at the latest, and by the kernel when the test dies.
-// 2. Nothing here waits longer than `patience`; what waits that long has failed.
+// 2. Nothing here waits for ever: what takes longer than `patience` has failed.
 #pragma once
 
 #include "demo/process.hpp"
@@ -22,8 +22,8 @@
 
 namespace kvtest {
 
-/// Answers as soon as `condition` does; false when it did not in all the time that anything may take.
-bool comes_true(const std::function<bool()>& condition);
+/// Answers as soon as `condition` is true; false when it never was in all the time that it may take.
+bool comes_true(const std::function<bool()>& condition, std::chrono::seconds longest = patience);
 
 /// Whether AddressSanitizer is in this build, and so in the programs.
 constexpr bool with_asan() {
@@ -47,8 +47,8 @@ struct ChildLimits {
 class Child {
  public:
   /// Starts `program`; its output goes to `NAME.out` and `NAME.err` in `dir`.
-  Child(const std::filesystem::path& dir, const std::string& name, std::vector<std::string> program_and_arguments,
-        const ChildLimits& limits = {});
+  Child(const std::filesystem::path& dir, const std::string& name,
+        std::vector<std::string> program_and_arguments, const ChildLimits& limits = {});
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -57,7 +57,7 @@ class Child {
   bool running();
   void signal(int number) const;
   /// Waits for its end: `exit status 0`, or what else it was. A child that does not end is killed.
-  std::string wait();
+  std::string wait(std::chrono::seconds longest = patience);
   std::string out() const { return demo::read_file(out_); }
   std::string err() const { return demo::read_file(err_); }
 
@@ -73,7 +73,7 @@ struct Finished {
   std::string end;  ///< as Child::wait() gives it
   std::string out, err;
 };
-Finished run_program(std::vector<std::string> program_and_arguments);
+Finished run_program(std::vector<std::string> program_and_arguments, std::chrono::seconds longest = patience);
 
 /// As above, for kvserver.
 Finished run_kvserver(std::vector<std::string> arguments);

@@ -24,7 +24,9 @@ struct File {
   explicit File(const fs::path& dir) : path(dir / "appendonly.heirloop") {}
 
   std::string read() const { return demo::read_file(path); }
-  void write(const std::string& bytes) const { std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes; }
+  void write(const std::string& bytes) const {
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+  }
   /// Where its frames begin, and where the last one ends.
   std::vector<std::size_t> frames() const {
     const std::string bytes = read();
@@ -86,7 +88,8 @@ TEST(KvServerFile, with_a_flipped_byte_is_refused_and_left_alone) {
     EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
     const auto next = std::upper_bound(frames.begin(), frames.end(), at);
     const std::size_t damaged = next == frames.begin() ? 0 : *(next - 1);
-    EXPECT_THAT(run.err, HasSubstr(file.path.string() + ": damaged at byte " + std::to_string(damaged) + ":"));
+    EXPECT_THAT(run.err,
+                HasSubstr(file.path.string() + ": damaged at byte " + std::to_string(damaged) + ":"));
     EXPECT_EQ(file.read(), bytes);
   }
 }
@@ -136,11 +139,12 @@ TEST(KvServerFile, that_can_not_grow_makes_the_server_refuse_writes_until_it_can
       if (reply.shown() != "+OK") break;
       ++acknowledged;
     }
-    // Under always the first write that does not reach the file is not acknowledged, and not refused either: it
-    // has changed the key.
+    // Under always the first write that does not reach the file is not acknowledged, and not refused either:
+    // it has changed the key.
     if (reply.type == 0) peer = server.connect();
     ASSERT_TRUE(comes_true([&] { return server.info_text("aof_last_write_status") == "err"; }));
-    EXPECT_THAT(peer.shown({"SET", "refused", "1"}), StartsWith("-MISCONF the append-only file can't be written: "));
+    EXPECT_THAT(peer.shown({"SET", "refused", "1"}),
+                StartsWith("-MISCONF the append-only file can't be written: "));
     EXPECT_THAT(peer.shown({"DEL", "0"}), StartsWith("-MISCONF"));
     EXPECT_EQ(peer.shown({"STRLEN", "0"}), ":1000");
     EXPECT_EQ(peer.shown({"PING"}), "+PONG");
@@ -156,7 +160,8 @@ TEST(KvServerFile, that_can_not_grow_makes_the_server_refuse_writes_until_it_can
     }
     KvServer restarted(dir.path(), options);
     Peer again = restarted.connect();
-    for (int i = 0; i < acknowledged; ++i) ASSERT_EQ(again.shown({"STRLEN", std::to_string(i)}), ":1000") << i;
+    for (int i = 0; i < acknowledged; ++i)
+      ASSERT_EQ(again.shown({"STRLEN", std::to_string(i)}), ":1000") << i;
     EXPECT_EQ(again.shown({"MGET", "after", "refused"}), "[$1 null]");
   }
 }
@@ -181,11 +186,13 @@ TEST(KvServerFile, that_can_not_be_rewritten_stays_as_it_is) {
   KvServer server(dir.path(), {"--appendfsync", "always"}, {.file_bytes = 300'000});
   Peer peer = server.connect();
   // Longer than any file may get once the limit is lower.
-  for (int i = 0; i < 200; ++i) ASSERT_EQ(peer.shown({"SET", std::to_string(i), std::string(1000, 'v')}), "+OK");
+  for (int i = 0; i < 200; ++i)
+    ASSERT_EQ(peer.shown({"SET", std::to_string(i), std::string(1000, 'v')}), "+OK");
   const rlimit low{100'000, RLIM_INFINITY};
   ASSERT_EQ(::prlimit(server.child().pid(), RLIMIT_FSIZE, &low, nullptr), 0);
   EXPECT_EQ(peer.shown({"BGREWRITEAOF"}), "+Background append only file rewriting started");
-  ASSERT_TRUE(comes_true([&] { return server.child().err().find("could not be rewritten") != std::string::npos; }));
+  ASSERT_TRUE(
+      comes_true([&] { return server.child().err().find("could not be rewritten") != std::string::npos; }));
   ASSERT_TRUE(comes_true([&] { return server.info("aof_rewrite_in_progress") == 0; }));
   EXPECT_FALSE(fs::exists(dir.path() / "appendonly.heirloop.rewrite"));
   let_files_grow(server.child());

@@ -1,4 +1,5 @@
-// A client of kvserver that can also misbehave: sends any bytes, reads replies one by one, closes when it likes.
+// A client of kvserver that can also misbehave: sends any bytes, reads replies one by one, closes when it
+// likes.
 #pragma once
 
 #include <chrono>

@@ -51,7 +51,8 @@ TEST(KvServerStart, with_a_bad_option_says_which_and_what_it_takes) {
 TEST(KvServerStart, shows_its_options_when_asked) {
   const Finished run = run_kvserver({"--help"});
   EXPECT_EQ(run.end, clean_end);
-  for (const char* option : {"--port", "--policy", "--no-inheritance", "--maxclients", "--dir", "--appendfsync"}) {
+  for (const char* option :
+       {"--port", "--policy", "--no-inheritance", "--maxclients", "--dir", "--appendfsync"}) {
     EXPECT_THAT(run.out, HasSubstr(option));
   }
 }
@@ -60,7 +61,8 @@ TEST(KvServerStart, on_a_port_in_use_or_a_strange_address_says_so) {
   const demo::ScratchDir dir;
   const KvServer first(dir.fresh("first"));
   const std::string port = std::to_string(first.port());
-  expect_refusal({"--port", port, "--dir", dir.fresh("second").string()}, {"127.0.0.1:" + port, "in use", "--port"});
+  expect_refusal({"--port", port, "--dir", dir.fresh("second").string()},
+                 {"127.0.0.1:" + port, "in use", "--port"});
   expect_refusal({"--port", port, "--appendonly", "no"}, {"127.0.0.1:" + port, "in use"});
   expect_refusal({"--port", "0", "--appendonly", "no", "--bind", "nobody"}, {"nobody", "--bind"});
   expect_refusal({"--port", "0", "--appendonly", "no", "--bind", "203.0.113.7"}, {"203.0.113.7", "--bind"});

@@ -89,7 +89,8 @@ std::string Writer::check(Peer& peer) {
     const auto mine = keys_.find(name), theirs = found.find(name);
     const std::string expected = mine == keys_.end() ? "nothing" : "'" + mine->second.substr(0, 60) + "'";
     const std::string actual = theirs == found.end() ? "nothing" : "'" + theirs->second.substr(0, 60) + "'";
-    if (expected != actual) difference += "\n  " + name + ": " + actual + ", after what was acknowledged " + expected;
+    if (expected != actual)
+      difference += "\n  " + name + ": " + actual + ", after what was acknowledged " + expected;
   }
   const std::size_t more = under_way_.size();
   while (found != keys_ && !under_way_.empty()) {

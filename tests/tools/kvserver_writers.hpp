@@ -1,8 +1,8 @@
 // Load for tests of durability: connections that write without a pause, each to keys of its own, and what the
 // server must have of that after it died.
 //
-// A connection's requests are carried out in the order in which they were sent. So after a restart its keys are
-// as its first n requests leave them, where n is at least the number of replies that it got.
+// A connection's requests are carried out in the order in which they were sent. So after a restart its keys
+// are as its first n requests leave them, where n is at least the number of replies that it got.
 #pragma once
 
 #include "kvserver_child.hpp"
@@ -30,8 +30,8 @@ class Writer {
   std::size_t acknowledged() const { return acknowledged_; }
   int fd() const { return peer_->fd(); }
 
-  /// Compares the server's keys with what was acknowledged and what was under way, and takes them as the state to
-  /// go on from. Empty when they agree.
+  /// Compares the server's keys with what was acknowledged and what was under way, and takes them as the
+  /// state to go on from. Empty when they agree.
   std::string check(Peer& peer);
 
  private:
@@ -57,7 +57,8 @@ class Writers {
 
   /// Loads the server until `enough` requests were acknowledged, and leaves requests under way.
   /// `meanwhile` is called between turns.
-  void load(const KvServer& server, std::size_t enough, const std::function<void()>& meanwhile = [] {});
+  void load(
+      const KvServer& server, std::size_t enough, const std::function<void()>& meanwhile = [] {});
   /// After the server's end: takes what was acknowledged before.
   void finish();
   /// What is wrong with the keys of a restarted server; empty when nothing is.
