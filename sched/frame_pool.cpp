@@ -3,6 +3,7 @@
 namespace heirloop::detail {
 
 FramePool::Reaper::~Reaper() {
+  lists_.armed = false;
   lists_.closed = true;
   for (std::size_t index = 0; index <= largest / granule; ++index) {
     while (Block* block = lists_.heads[index]) {
@@ -14,10 +15,15 @@ FramePool::Reaper::~Reaper() {
 }
 
 void* FramePool::refill(std::size_t index) {
-  // The first block of a thread arms what returns the lists at the thread's end.
-  static thread_local Reaper reaper;
-  reaper.armed = true;
+  if (!lists_.armed) arm();
   return ::operator new(index * granule);
+}
+
+bool FramePool::arm() noexcept {
+  if (lists_.closed) return false;
+  static thread_local Reaper reaper;
+  lists_.armed = true;
+  return true;
 }
 
 }  // namespace heirloop::detail

@@ -49,7 +49,7 @@ class FramePool {
   static void deallocate(void* memory, std::size_t size) noexcept {
     const std::size_t index = (size + granule - 1) / granule;
     if (index <= largest / granule) [[likely]] {
-      if (lists_.closed) [[unlikely]] {
+      if (!lists_.armed && !arm()) [[unlikely]] {
         ::operator delete(memory);
         return;
       }
@@ -69,14 +69,17 @@ class FramePool {
   // Trivially destructible, so that frames which end after the thread's other locals can still be freed.
   struct Lists {
     Block* heads[largest / granule + 1];
-    bool closed;
+    bool armed;   // a Reaper will return them
+    bool closed;  // it has
   };
   struct Reaper {
-    bool armed = false;
     ~Reaper();
   };
 
   static void* refill(std::size_t index);
+
+  /// The first block that a thread takes or is given arms what returns the lists at the thread's end. False after it.
+  static bool arm() noexcept;
 
   static void poison([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef HEIRLOOP_ASAN
