@@ -150,6 +150,7 @@ struct Inheritance {
       return task.wait_->nodes()->queue();
     };
     const Task* owner = owner_of(&queue);
+    if (owner == nullptr || (owner != &waiter && owner->state_ != TaskState::blocked)) [[likely]] return;
     while (owner != nullptr && owner != &waiter) owner = owner_of(queue_of(*owner));
     if (owner == nullptr) return;
 
@@ -197,36 +198,15 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   Inheritance::queue_changed(to, before_to, was_empty);
 }
 
-void link_holding(Holding& holding, Task& owner) noexcept {
-  holding.owner = &owner;
-  holding.next_of_resource = holding.resource->holdings_;
-  holding.resource->holdings_ = &holding;
-  holding.before = nullptr;
-  holding.behind = owner.holdings_;
-  if (owner.holdings_ != nullptr) owner.holdings_->before = &holding;
-  owner.holdings_ = &holding;
-  if (!holding.resource->waiters().empty()) {
-    Inheritance::refresh_lending(holding);
-    Inheritance::settle(owner);
-  }
+void detail::begin_lending(Holding& holding) noexcept {
+  Inheritance::refresh_lending(holding);
+  Inheritance::settle(*holding.owner);
 }
 
-void unlink_holding(Holding& holding) noexcept {
-  Task& owner = *holding.owner;
-  for (Holding** link = &holding.resource->holdings_; *link != nullptr; link = &(*link)->next_of_resource) {
-    if (*link == &holding) {
-      *link = holding.next_of_resource;
-      break;
-    }
-  }
-  (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
-  if (holding.behind != nullptr) holding.behind->before = holding.before;
-  holding.owner = nullptr;
-  if (holding.lends) {
-    owner.lending_.erase(holding);
-    holding.lends = false;
-    Inheritance::settle(owner);
-  }
+void detail::end_lending(Holding& holding, Task& owner) noexcept {
+  owner.lending_.erase(holding);
+  holding.lends = false;
+  Inheritance::settle(owner);
 }
 
 void set_base_priority(Task& task, double priority) noexcept {

@@ -12,12 +12,10 @@
 // allocates.
 #pragma once
 
+#include <heirloop/sched/task.hpp>
 #include <heirloop/sched/wait.hpp>
 
 namespace heirloop {
-
-class Loop;
-class Task;
 
 /// The current task's wait begins in this queue. Its owners inherit.
 /// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on.
@@ -30,13 +28,37 @@ void leave_queues(Wait& wait) noexcept;
 /// A waiter stands in `to` from now on, instead of the queue it was in; its wait goes on, as long as before.
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept;
 
-/// `owner` begins to hold a share in `holding.resource`, and inherits from its waiters.
-void link_holding(Holding& holding, Task& owner) noexcept;
-
-/// The owner gives its share back, and loses what the waiters lent.
-void unlink_holding(Holding& holding) noexcept;
-
 /// Everything that a change of the task's base priority moves.
 void set_base_priority(Task& task, double priority) noexcept;
+
+namespace detail {
+void begin_lending(Holding& holding) noexcept;
+void end_lending(Holding& holding, Task& owner) noexcept;
+}  // namespace detail
+
+/// `owner` begins to hold a share in `holding.resource`, and inherits from its waiters.
+inline void link_holding(Holding& holding, Task& owner) noexcept {
+  Resource& resource = *holding.resource;
+  holding.owner = &owner;
+  holding.next_of_resource = resource.holdings_;
+  resource.holdings_ = &holding;
+  holding.before = nullptr;
+  holding.behind = owner.holdings_;
+  if (owner.holdings_ != nullptr) owner.holdings_->before = &holding;
+  owner.holdings_ = &holding;
+  if (!resource.waiters().empty()) [[unlikely]] detail::begin_lending(holding);
+}
+
+/// The owner gives its share back, and loses what the waiters lent. Cost: linear in the joint holders.
+inline void unlink_holding(Holding& holding) noexcept {
+  Task& owner = *holding.owner;
+  Holding** link = &holding.resource->holdings_;
+  while (*link != &holding) link = &(*link)->next_of_resource;
+  *link = holding.next_of_resource;
+  (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
+  if (holding.behind != nullptr) holding.behind->before = holding.before;
+  holding.owner = nullptr;
+  if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
+}
 
 }  // namespace heirloop

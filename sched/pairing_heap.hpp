@@ -12,11 +12,12 @@
 
 namespace heirloop::detail {
 
+/// Means something while its element is in the heap; not set before, so that an element costs nothing until then.
 template <class T>
 struct HeapHook {
-  T* child = nullptr;
-  T* next = nullptr;  // next sibling
-  T* prev = nullptr;  // previous sibling, or the parent of a first child
+  T* child;
+  T* next;  // next sibling
+  T* prev;  // previous sibling, or the parent of a first child
 };
 
 template <class T, HeapHook<T> T::*Hook, class Before>

@@ -31,6 +31,11 @@ namespace heirloop {
 class InterruptWait;
 class Joining;
 class Loop;
+class Task;
+
+namespace detail {
+void end_lending(Holding& holding, Task& owner) noexcept;
+}
 
 enum class TaskState : std::uint8_t { created, ready, running, blocked, done };
 
@@ -72,6 +77,7 @@ class Task : public Entry {
   friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
+  friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
   friend class Joining;
 
   enum class Pending : std::uint8_t { nothing, cancel, thrown };

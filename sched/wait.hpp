@@ -32,7 +32,7 @@ class WaiterQueue;
 /// The place of a wait in one queue.
 class WaitNode {
  public:
-  explicit WaitNode(Wait& wait) noexcept : wait_(&wait) {}
+  explicit WaitNode(Wait& wait) noexcept : wait_(&wait) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
   WaitNode(const WaitNode&) = delete;
   WaitNode& operator=(const WaitNode&) = delete;
 
@@ -49,12 +49,13 @@ class WaitNode {
   friend struct LendOrder;
 
   Wait* wait_;
-  WaitNode* next_of_wait_ = nullptr;
   WaiterQueue* queue_ = nullptr;
+  // Set as it enters a queue; most waits for what is free never do.
+  WaitNode* next_of_wait_;
   Urgency urgency_;
-  std::int64_t since_ns_ = 0;  // begin of the wait; kept when the urgency changes
-  std::int64_t key_ = 0;
-  std::uint64_t arrival_ = 0;
+  std::int64_t since_ns_;  // begin of the wait; kept when the urgency changes
+  std::int64_t key_;
+  std::uint64_t arrival_;
   detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency
   detail::HeapHook<WaitNode> lend_;
 };
