@@ -222,7 +222,7 @@ IoDriver::CancelAnswer UringDriver::cancel(Operation& operation) noexcept {
   if (withdraw(operation)) return CancelAnswer::withdrawn;
   if (cancel_sent(operation)) return CancelAnswer::requested;
   cancel_sent(operation) = true;
-  if (ring_->room() == 0) enter(0, 0);
+  if (ring_->room() == 0) enter_working(0, 0);
   if (ring_->room() != 0) {
     io_uring_sqe& entry = ring_->take();
     entry.opcode = IORING_OP_ASYNC_CANCEL;
@@ -321,18 +321,24 @@ int UringDriver::enter(unsigned min_complete, unsigned flags, std::int64_t deadl
   return answer;
 }
 
+/// As `enter`, where the ring is known to work. What it may still say: the time is over, a signal came, memory is short,
+/// or completions that found no room must be taken first.
+int UringDriver::enter_working(unsigned min_complete, unsigned flags, std::int64_t deadline_ns) noexcept {
+  const int answer = enter(min_complete, flags, deadline_ns);
+  contract(answer >= 0 || answer == -ETIME || answer == -EINTR || answer == -EAGAIN || answer == -EBUSY,
+           "the ring answers the thread that made it");
+  return answer;
+}
+
 void UringDriver::submit() {
   while (!queue_.empty() || ring_->unsubmitted() != 0) {
     fill_ring();
-    const int answer = enter(0, 0);
-    // Out of memory, or the kernel holds completions that found no room: take those, then try again.
-    if (answer == -EAGAIN || answer == -EBUSY) {
-      reap();
-      enter(0, IORING_ENTER_GETEVENTS);
-      reap();
-      if (ring_->room() == 0) return;  // the loop tries again
-    }
-    contract(answer >= 0 || answer == -EAGAIN || answer == -EBUSY || answer == -EINTR, "the kernel takes submissions");
+    const int answer = enter_working(0, 0);
+    if (answer != -EAGAIN && answer != -EBUSY) continue;
+    reap();
+    enter_working(0, IORING_ENTER_GETEVENTS);
+    reap();
+    if (ring_->room() == 0) return;  // the loop tries again
   }
 }
 
@@ -340,10 +346,10 @@ void UringDriver::wait(std::int64_t deadline_ns) {
   if (queue_.size() > ring_->room()) submit();
   fill_ring();
   if (completions_pending() || deadline_ns <= now_ns()) {
-    enter(0, IORING_ENTER_GETEVENTS);
+    enter_working(0, IORING_ENTER_GETEVENTS);
   } else {
     ++counters_.waits;
-    enter(1, IORING_ENTER_GETEVENTS, deadline_ns);
+    enter_working(1, IORING_ENTER_GETEVENTS, deadline_ns);
   }
   reap();
 }
@@ -357,7 +363,7 @@ void UringDriver::wake() noexcept {
 
 /// The kernel posts a completion for every write to the eventfd; nobody needs to read it.
 void UringDriver::arm_wake() noexcept {
-  if (ring_->room() == 0) enter(0, 0);
+  if (ring_->room() == 0) enter_working(0, 0);
   io_uring_sqe& entry = ring_->take();
   entry.opcode = IORING_OP_POLL_ADD;
   entry.fd = wake_fd_;
@@ -376,7 +382,7 @@ void UringDriver::set_tick(std::int64_t deadline_ns) {
 }
 
 void UringDriver::arm_tick(std::int64_t deadline_ns) noexcept {
-  if (ring_->room() == 0) enter(0, 0);
+  if (ring_->room() == 0) enter_working(0, 0);
   ring_->tick_time = to_timespec(deadline_ns);
   io_uring_sqe& entry = ring_->take();
   entry.fd = -1;
@@ -409,7 +415,7 @@ void UringDriver::harvest(std::int64_t budget_ns) {
   std::int64_t end_ns = 0;
   while (work_flagged()) {
     fill_ring();
-    enter(0, IORING_ENTER_GETEVENTS);
+    enter_working(0, IORING_ENTER_GETEVENTS);
     reap();
     if (!work_flagged()) return;
     const std::int64_t now = now_ns();
@@ -468,7 +474,7 @@ void UringDriver::end_operations() noexcept {
     });
     const std::int64_t again_ns = now_ns() + patience_ns;
     while (table_.size() != 0 && queue_.empty()) {
-      if (enter(1, IORING_ENTER_GETEVENTS, again_ns) == -ETIME) break;
+      if (enter_working(1, IORING_ENTER_GETEVENTS, again_ns) == -ETIME) break;
       reap();
     }
   }

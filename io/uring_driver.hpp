@@ -86,6 +86,7 @@ class UringDriver final : public IoDriver {
   void fill_ring() noexcept;
   void fill(Operation& operation) noexcept;
   int enter(unsigned min_complete, unsigned flags, std::int64_t deadline_ns = no_deadline) noexcept;
+  int enter_working(unsigned min_complete, unsigned flags, std::int64_t deadline_ns = no_deadline) noexcept;
   bool work_flagged() const noexcept;
   void reap() noexcept;
   void handle(std::uint64_t user_data, int result, unsigned flags) noexcept;

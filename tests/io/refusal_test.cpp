@@ -3,6 +3,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -49,6 +50,34 @@ int in_child(int system_call, int error, IoUringUnavailable::Refused expected, c
 }
 
 using Refused = IoUringUnavailable::Refused;
+
+/// Makes a driver in a child of a user who may lock `bytes` of memory: 0 when it works, 1 when it is refused with the
+/// right text. Each time another user: the kernel gives memory back some time after a process has ended.
+int with_locked_memory(rlim_t bytes) {
+  static uid_t user = 100'000 + static_cast<uid_t>(::getpid() % 10'000) * 8;
+  ++user;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit{bytes, bytes};
+    if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || ::setuid(user) != 0) ::_exit(no_filter);
+    try {
+      UringDriver driver;
+      ::_exit(0);
+    } catch (const IoUringUnavailable& e) {
+      ::_exit(e.code().value() == ENOMEM && std::strstr(e.what(), "ulimit -l") != nullptr ? 1 : text_lacks_advice);
+    }
+  }
+  int status = 0;
+  if (::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+TEST(IoUringRefusal, makes_a_smaller_ring_where_little_memory_may_be_locked) {
+  if (::getuid() != 0) GTEST_SKIP() << "needs to become another user";
+  EXPECT_EQ(with_locked_memory(16 * 1024), 0);
+  EXPECT_EQ(with_locked_memory(64 * 1024), 0);
+  EXPECT_LE(with_locked_memory(0), 1) << "newer kernels don't count the ring";
+}
 
 TEST(IoUringRefusal, names_the_setup) {
   EXPECT_EQ(in_child(SYS_io_uring_setup, EPERM, Refused::setup, "seccomp"), as_expected);

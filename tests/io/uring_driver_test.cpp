@@ -69,6 +69,25 @@ TEST_P(UringDriverTest, takes_far_more_operations_than_the_ring_holds) {
   EXPECT_EQ(driver.in_flight(), 0U);
 }
 
+TEST_P(UringDriverTest, loses_no_completion_that_finds_no_room) {
+  UringDriver driver({.entries = 16, .completion_entries = 16, .best_mode = GetParam()});
+  std::vector<int> order;
+  std::deque<Noted> operations;
+  const int event = ::eventfd(0, EFD_CLOEXEC);
+  for (int i = 0; i < 500; ++i) {
+    Noted& poll = operations.emplace_back(order, i, OperationKind::poll);
+    poll.wants().fd = event;
+    poll.wants().flags = POLLIN;
+    driver.start(poll, Urgency{});
+  }
+  driver.submit();
+  const std::uint64_t one = 1;
+  EXPECT_EQ(::write(event, &one, sizeof(one)), ssize_t{sizeof(one)});
+  wait_until(driver, [&] { return order.size() == operations.size(); });
+  EXPECT_EQ(driver.in_flight(), 0U);
+  ::close(event);
+}
+
 TEST_P(UringDriverTest, submits_the_urgent_first_when_a_batch_can_not_hold_all) {
   UringDriver driver(options(16));
   std::vector<int> order;
