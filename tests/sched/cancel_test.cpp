@@ -166,6 +166,17 @@ TEST(Cancel, is_taken_back_by_uncancel_while_undelivered) {
   }());
 }
 
+TEST(Cancel, of_a_task_that_waits_goes_through_though_it_is_uncounted) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    auto task = start(sleeps());
+    task.cancel("its wait is withdrawn already");
+    EXPECT_EQ(task.uncancel(), 0U);
+    co_await sleep(0);
+    EXPECT_TRUE(task.cancelled());
+  }());
+}
+
 TEST(Cancel, that_was_swallowed_can_be_uncounted) {
   Sim sim;
   sim.run([]() -> Coro<void> {

@@ -280,6 +280,22 @@ TEST_P(Outside, the_interrupter_comes_back_right_after_the_victim) {
   EXPECT_EQ(order, (Order{"victim 1", "caller", "victim 2", "caller", "urgent", "urgent", "urgent"}));
 }
 
+TEST_P(Outside, what_the_victim_does_to_itself_afterwards_replaces_nothing) {
+  sim.run([](Outside&) -> Coro<void> {
+    auto victim = start([]() -> Coro<void> {
+      try {
+        co_await sleep(1h);
+      } catch (const InterruptException&) {
+      }
+      current_task().cancel();
+      co_await sleep(1h);
+    }());
+    EXPECT_EQ(co_await task_interrupt(victim, InterruptException()), InterruptOutcome::delivered);
+    co_await sleep(0);
+    EXPECT_TRUE(victim.cancelled());
+  }(*this));
+}
+
 TEST_P(Outside, interrupts_nest) {
   sim.run([](Outside& t) -> Coro<void> {
     auto inner = start(noting(t.order, "inner", sleeps));

@@ -65,6 +65,18 @@ bool apply(QueuePair& pair, const Op& op, std::size_t entries, std::uint16_t lev
   return true;
 }
 
+/// `precedes` for every level, of one ready now and of one ready a little earlier.
+bool same_precedes(QueuePair& pair, std::uint16_t levels) {
+  for (std::uint16_t level = 0; level < levels; ++level) {
+    for (const std::int64_t since_ns : {pair.now_ns, pair.now_ns - 3}) {
+      const QueueModel::Item item{static_cast<double>(level) - levels / 2, since_ns, 0};
+      const auto key = pair.queue.policy().key(Urgency{item.priority}, since_ns);
+      if (pair.queue.precedes(key) != pair.model.precedes(item)) return false;
+    }
+  }
+  return true;
+}
+
 class ReadyQueueModel : public ::testing::TestWithParam<PolicyKind> {};
 
 /// Few entries and many operations, few levels: all shapes of a small queue.
@@ -77,6 +89,7 @@ TEST_P(ReadyQueueModel, equals_a_sorted_list_with_few_levels) {
     QueuePair pair(GetParam(), 2, entries);
     for (const Op& op : ops) {
       RC_ASSERT(apply(pair, op, entries, 5));
+      if (op.b % 4 == 0) RC_ASSERT(same_precedes(pair, 5));
       RC_ASSERT(pair.same_order());
     }
     while (pair.queue.size() > 0) {
