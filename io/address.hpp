@@ -1,12 +1,12 @@
 // Internet addresses, as the kernel has them and as people write them.
 #pragma once
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 namespace heirloop {
 

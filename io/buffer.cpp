@@ -1,5 +1,4 @@
 #include <heirloop/io/buffer.hpp>
-
 #include <heirloop/sched/frame_pool.hpp>
 
 #include <bit>

@@ -4,11 +4,11 @@
 // destructor is the place where what nobody took is closed. Used for connect, open and close.
 #pragma once
 
-#include <utility>
-
 #include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/operation.hpp>
 #include <heirloop/sched/frame_pool.hpp>
+
+#include <utility>
 
 namespace heirloop::detail {
 
@@ -72,7 +72,9 @@ class DetachedWait : public Wait {
     std::exchange(operation_, nullptr)->leave();
     return AbortResult::done;
   }
-  std::string describe() const override { return operation_ == nullptr ? std::string(D::what) : operation_->describe(); }
+  std::string describe() const override {
+    return operation_ == nullptr ? std::string(D::what) : operation_->describe();
+  }
 
  private:
   D* operation_;

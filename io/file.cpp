@@ -1,4 +1,6 @@
+#include <heirloop/io/detached.hpp>
 #include <heirloop/io/file.hpp>
+#include <heirloop/io/owned_fd.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -6,9 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-
-#include <heirloop/io/detached.hpp>
-#include <heirloop/io/owned_fd.hpp>
 
 namespace heirloop {
 namespace detail {

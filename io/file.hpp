@@ -8,6 +8,13 @@
 //    page cache has what is read.
 #pragma once
 
+#include <heirloop/io/io_driver.hpp>
+#include <heirloop/io/operation.hpp>
+#include <heirloop/io/ref.hpp>
+#include <heirloop/sched/coro.hpp>
+#include <heirloop/sched/errors.hpp>
+#include <heirloop/sched/frame_pool.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,13 +22,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-
-#include <heirloop/io/io_driver.hpp>
-#include <heirloop/io/operation.hpp>
-#include <heirloop/io/ref.hpp>
-#include <heirloop/sched/coro.hpp>
-#include <heirloop/sched/errors.hpp>
-#include <heirloop/sched/frame_pool.hpp>
 
 namespace heirloop {
 
@@ -169,9 +169,7 @@ class File {
   /// Writes all of it at the file's position: its end, with O_APPEND. One task appends at a time.
   /// Suspends: always, unless empty. Errors: WriteError, which knows how much is in the file; InvalidStateError while
   /// another append is under way. Cost: one operation in a worker thread, some 6 µs, none of it on the loop.
-  detail::AppendWait append(std::string_view data) {
-    return detail::AppendWait(checked(), data.data(), data.size());
-  }
+  detail::AppendWait append(std::string_view data) { return detail::AppendWait(checked(), data.data(), data.size()); }
   detail::AppendWait append(std::span<const std::byte> data) {
     return detail::AppendWait(checked(), data.data(), data.size());
   }

@@ -1,5 +1,4 @@
 #include <heirloop/io/io_driver.hpp>
-
 #include <heirloop/sched/errors.hpp>
 
 namespace heirloop {
@@ -20,7 +19,8 @@ IoDriver::~IoDriver() {
 
 IoDriver& io_driver(const Loop& loop) {
   Driver* driver = &loop.driver();
-  if (last_seen.driver == driver) [[likely]] return *last_seen.io;
+  if (last_seen.driver == driver) [[likely]]
+    return *last_seen.io;
   auto* io = dynamic_cast<IoDriver*>(driver);
   if (io == nullptr) {
     throw InvalidStateError(

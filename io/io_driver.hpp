@@ -9,12 +9,12 @@
 // 4. At its end the driver cancels what is in flight and waits for every last completion.
 #pragma once
 
+#include <heirloop/io/operation.hpp>
+#include <heirloop/sched/driver.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
-
-#include <heirloop/io/operation.hpp>
-#include <heirloop/sched/driver.hpp>
 
 namespace heirloop {
 
@@ -23,7 +23,7 @@ struct IoCounters {
   std::uint64_t system_calls = 0;  ///< into the kernel's ring
   std::uint64_t submissions = 0;   ///< operations given to the kernel, cancels and ticks included
   std::uint64_t completions = 0;
-  std::uint64_t waits = 0;         ///< system calls that could sleep
+  std::uint64_t waits = 0;  ///< system calls that could sleep
   std::uint64_t cancels = 0;
 };
 

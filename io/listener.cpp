@@ -1,5 +1,4 @@
 #include <heirloop/io/listener.hpp>
-
 #include <heirloop/sched/errors.hpp>
 
 #include <sys/socket.h>
@@ -24,8 +23,10 @@ bool concerns_one_connection(int error) noexcept {
     case EHOSTDOWN:
     case EHOSTUNREACH:
     case ENONET:
-    case EPERM: return true;
-    default: return false;
+    case EPERM:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -7,16 +7,16 @@
 //    with nobody waiting it is kept for the next accept. After `shut` it is closed.
 #pragma once
 
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <heirloop/io/address.hpp>
 #include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/operation.hpp>
 #include <heirloop/io/ref.hpp>
 #include <heirloop/sched/frame_pool.hpp>
 #include <heirloop/sched/inheritance.hpp>
+
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace heirloop::detail {
 

@@ -17,30 +17,30 @@
 // 4. An abandoned operation has no waiter. What it still brings (bytes, a descriptor) is kept or closed by `completed`.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <utility>
-
 #include <heirloop/sched/contract.hpp>
 #include <heirloop/sched/loop.hpp>
 #include <heirloop/sched/priority.hpp>
 #include <heirloop/sched/wait.hpp>
 
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
 namespace heirloop {
 
 enum class OperationKind : std::uint8_t {
   nop,
-  accept,    ///< memory: sockaddr; address_length: its size, in and out. Result: the descriptor
-  connect,   ///< memory: sockaddr of `length` bytes
-  receive,   ///< memory, length. Result: bytes, 0 at the end of the stream
-  send,      ///< memory, length. Result: bytes
-  read,      ///< memory, length, offset (`current_position` for the file's own)
-  write,     ///< as read
-  fsync,     ///< data and metadata
-  fdatasync, ///< data, and the metadata needed to read it
-  open,      ///< memory: path; flags; length: mode. Result: the descriptor
+  accept,     ///< memory: sockaddr; address_length: its size, in and out. Result: the descriptor
+  connect,    ///< memory: sockaddr of `length` bytes
+  receive,    ///< memory, length. Result: bytes, 0 at the end of the stream
+  send,       ///< memory, length. Result: bytes
+  read,       ///< memory, length, offset (`current_position` for the file's own)
+  write,      ///< as read
+  fsync,      ///< data and metadata
+  fdatasync,  ///< data, and the metadata needed to read it
+  open,       ///< memory: path; flags; length: mode. Result: the descriptor
   close,
-  poll,      ///< flags: events. Result: events
+  poll,  ///< flags: events. Result: events
 };
 
 /// What the kernel is asked for.

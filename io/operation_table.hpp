@@ -5,11 +5,11 @@
 // 3. Freed slots are taken again before the table grows.
 #pragma once
 
+#include <heirloop/sched/contract.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
-
-#include <heirloop/sched/contract.hpp>
 
 namespace heirloop {
 

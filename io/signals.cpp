@@ -1,4 +1,5 @@
 #include <heirloop/io/signals.hpp>
+#include <heirloop/sched/errors.hpp>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -7,8 +8,6 @@
 #include <atomic>
 #include <cerrno>
 #include <system_error>
-
-#include <heirloop/sched/errors.hpp>
 
 namespace heirloop::detail {
 namespace {

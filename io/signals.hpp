@@ -10,18 +10,18 @@
 //    kernel makes one.)
 #pragma once
 
+#include <heirloop/io/io_driver.hpp>
+#include <heirloop/io/operation.hpp>
+#include <heirloop/io/owned_fd.hpp>
+#include <heirloop/io/ref.hpp>
+#include <heirloop/sched/inheritance.hpp>
+
 #include <csignal>
 #include <functional>
 #include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <heirloop/io/io_driver.hpp>
-#include <heirloop/io/operation.hpp>
-#include <heirloop/io/owned_fd.hpp>
-#include <heirloop/io/ref.hpp>
-#include <heirloop/sched/inheritance.hpp>
 
 namespace heirloop {
 

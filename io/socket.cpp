@@ -1,5 +1,4 @@
 #include <heirloop/io/socket.hpp>
-
 #include <heirloop/sched/errors.hpp>
 
 #include <sys/socket.h>

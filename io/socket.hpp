@@ -14,19 +14,19 @@
 // 4. `shut` leaves nothing to wait for: what is in flight ends soon by itself, in memory that the state owns.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
-#include <system_error>
-#include <utility>
-
 #include <heirloop/io/address.hpp>
 #include <heirloop/io/buffer.hpp>
 #include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/operation.hpp>
 #include <heirloop/io/ref.hpp>
 #include <heirloop/sched/frame_pool.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
 
 namespace heirloop::detail {
 
@@ -125,7 +125,7 @@ class Socket final : public Pooled {
   Buffer inbox_;
   std::size_t begin_ = 0;  // of the unread bytes
   std::size_t end_ = 0;
-  std::size_t seen_ = 0;   // up to here `unread` has shown them
+  std::size_t seen_ = 0;  // up to here `unread` has shown them
   PendingWrite* outbox_ = nullptr;
   PendingWrite* outbox_last_ = nullptr;
   IoDriver* driver_ = nullptr;  // of the operations in flight
@@ -209,7 +209,8 @@ class WriteOrThrow final : public WriteWait {
  public:
   using WriteWait::WriteWait;
   void await_resume() const {
-    if (const int error = finish(); error != 0) [[unlikely]] socket_->fail("write to", error);
+    if (const int error = finish(); error != 0) [[unlikely]]
+      socket_->fail("write to", error);
   }
 };
 

@@ -65,9 +65,8 @@ void SubmissionQueue::arrange(std::size_t batch) noexcept {
     items_.push_back({operation->urgency(), operation->request().fd, index++, operation});
   }
   // Within a descriptor, from the last back: who stands before a more urgent one is as urgent as that.
-  std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) {
-    return a.fd != b.fd ? a.fd < b.fd : a.index > b.index;
-  });
+  std::sort(items_.begin(), items_.end(),
+            [](const Item& a, const Item& b) { return a.fd != b.fd ? a.fd < b.fd : a.index > b.index; });
   for (std::size_t i = 1; i < items_.size(); ++i) {
     if (items_[i].fd == items_[i - 1].fd && items_[i].fd >= 0) {
       items_[i].urgency = most_urgent(items_[i].urgency, items_[i - 1].urgency);

@@ -10,11 +10,11 @@
 // Cost: push, pop and erase O(1); arrange O(n log n); erase looks through the queue when the last of the best leaves.
 #pragma once
 
+#include <heirloop/io/operation.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
-
-#include <heirloop/io/operation.hpp>
 
 namespace heirloop {
 
@@ -48,7 +48,7 @@ class SubmissionQueue {
   std::size_t size_ = 0;
   std::size_t best_count_ = 0;  // how many are of the best urgency
   Urgency best_ = Urgency::none();
-  std::vector<Item> items_;     // memory kept for arrange
+  std::vector<Item> items_;  // memory kept for arrange
 };
 
 }  // namespace heirloop

@@ -1,7 +1,6 @@
-#include <heirloop/io/tcp.hpp>
-
 #include <heirloop/io/detached.hpp>
 #include <heirloop/io/owned_fd.hpp>
+#include <heirloop/io/tcp.hpp>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -112,9 +111,9 @@ Coro<std::optional<std::string>> read_line_of(SocketRef socket, std::size_t max)
     const std::string_view unread = socket->unread();
     const std::size_t end = unread.find('\n', searched);
     if (std::min(end, unread.size()) > max) {
-      throw std::system_error(std::make_error_code(std::errc::message_size),
-                              "read a line of at most " + std::to_string(max) + " bytes from " +
-                                  socket->peer().to_string());
+      throw std::system_error(
+          std::make_error_code(std::errc::message_size),
+          "read a line of at most " + std::to_string(max) + " bytes from " + socket->peer().to_string());
     }
     if (end != std::string_view::npos) co_return take_line(*socket, unread.substr(0, end), end + 1);
     searched = unread.size();

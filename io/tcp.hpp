@@ -8,6 +8,10 @@
 // 2. A handle that goes away closes at once, without waiting, and leaks nothing.
 #pragma once
 
+#include <heirloop/io/listener.hpp>
+#include <heirloop/io/socket.hpp>
+#include <heirloop/sched/coro.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -16,10 +20,6 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-
-#include <heirloop/io/listener.hpp>
-#include <heirloop/io/socket.hpp>
-#include <heirloop/sched/coro.hpp>
 
 namespace heirloop {
 
@@ -48,9 +48,7 @@ class TcpStream {
   /// Suspends: when there is nothing new. Interrupt: nothing is lost; what comes meanwhile waits in the stream.
   /// Errors: what the connection met; no_buffer_space when `limit` bytes are unread; InvalidStateError when another
   /// task reads. Cost: no allocation in steady state; none but the first wait copies anything.
-  detail::FillWait fill(std::size_t limit = detail::Socket::inbox_limit) {
-    return detail::FillWait(checked(), limit);
-  }
+  detail::FillWait fill(std::size_t limit = detail::Socket::inbox_limit) { return detail::FillWait(checked(), limit); }
 
   /// What has been received and not consumed. Valid until the next `fill`, `read…` or `close`.
   std::string_view unread() { return checked()->unread(); }

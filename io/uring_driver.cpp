@@ -26,7 +26,8 @@ constexpr std::uint64_t probe_data = 3;
 constexpr unsigned mode_flags(UringMode mode) noexcept {
   switch (mode) {
     case UringMode::deferred:
-      return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
+      return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+             IORING_SETUP_SUBMIT_ALL;
     case UringMode::cooperative:
       return IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
     case UringMode::plain:
@@ -53,10 +54,17 @@ std::string unavailable_text(IoUringUnavailable::Refused refused, int error) {
   using Refused = IoUringUnavailable::Refused;
   std::string text = "io_uring can't be used: ";
   switch (refused) {
-    case Refused::setup: text += "io_uring_setup was refused"; break;
-    case Refused::enter: text += "io_uring_enter was refused"; break;
-    case Refused::registration: text += "io_uring_register was refused"; break;
-    case Refused::features: return text + "this kernel's is too old; Linux 5.13 or newer is needed";
+    case Refused::setup:
+      text += "io_uring_setup was refused";
+      break;
+    case Refused::enter:
+      text += "io_uring_enter was refused";
+      break;
+    case Refused::registration:
+      text += "io_uring_register was refused";
+      break;
+    case Refused::features:
+      return text + "this kernel's is too old; Linux 5.13 or newer is needed";
   }
   switch (error) {
     case EPERM:
@@ -70,11 +78,18 @@ std::string unavailable_text(IoUringUnavailable::Refused refused, int error) {
           " (this kernel has no io_uring, or a seccomp profile hides it: use Linux 5.13 or newer, or allow "
           "io_uring_setup, io_uring_enter and io_uring_register in the profile)";
       break;
-    case ENOMEM: text += " (the limit of locked memory is too low: raise `ulimit -l` to 64 KiB or more)"; break;
+    case ENOMEM:
+      text += " (the limit of locked memory is too low: raise `ulimit -l` to 64 KiB or more)";
+      break;
     case EMFILE:
-    case ENFILE: text += " (too many open files: raise `ulimit -n`)"; break;
-    case EINVAL: text += " (this kernel's io_uring is too old: use Linux 5.13 or newer)"; break;
-    default: break;
+    case ENFILE:
+      text += " (too many open files: raise `ulimit -n`)";
+      break;
+    case EINVAL:
+      text += " (this kernel's io_uring is too old: use Linux 5.13 or newer)";
+      break;
+    default:
+      break;
   }
   return text;
 }
@@ -133,7 +148,8 @@ void UringDriver::set_up(const UringOptions& options) {
     for (unsigned entries = options.entries;; entries /= 2) {
       io_uring_params parameters{};
       parameters.flags = mode_flags(mode_) | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-      parameters.cq_entries = std::max(entries, static_cast<unsigned>(std::uint64_t{options.completion_entries} * entries / options.entries));
+      parameters.cq_entries = std::max(
+          entries, static_cast<unsigned>(std::uint64_t{options.completion_entries} * entries / options.entries));
       error = -io_uring_queue_init_params(entries, &ring_->uring, &parameters);
       if (error != ENOMEM || entries <= 16) break;
     }
@@ -252,7 +268,9 @@ void UringDriver::fill(Operation& operation) noexcept {
   entry.addr = reinterpret_cast<std::uintptr_t>(request.memory);
   entry.user_data = table_.user_data(slot(operation));
   switch (request.kind) {
-    case OperationKind::nop: entry.opcode = IORING_OP_NOP; break;
+    case OperationKind::nop:
+      entry.opcode = IORING_OP_NOP;
+      break;
     case OperationKind::accept:
       entry.opcode = IORING_OP_ACCEPT;
       entry.addr2 = reinterpret_cast<std::uintptr_t>(request.address_length);
@@ -280,7 +298,9 @@ void UringDriver::fill(Operation& operation) noexcept {
       entry.off = request.offset;
       entry.ioprio = io_priority(operation.urgency());
       break;
-    case OperationKind::fsync: entry.opcode = IORING_OP_FSYNC; break;
+    case OperationKind::fsync:
+      entry.opcode = IORING_OP_FSYNC;
+      break;
     case OperationKind::fdatasync:
       entry.opcode = IORING_OP_FSYNC;
       entry.fsync_flags = IORING_FSYNC_DATASYNC;
@@ -290,7 +310,9 @@ void UringDriver::fill(Operation& operation) noexcept {
       entry.len = length;
       entry.open_flags = request.flags;
       break;
-    case OperationKind::close: entry.opcode = IORING_OP_CLOSE; break;
+    case OperationKind::close:
+      entry.opcode = IORING_OP_CLOSE;
+      break;
     case OperationKind::poll:
       entry.opcode = IORING_OP_POLL_ADD;
       entry.poll32_events = request.flags;
@@ -307,7 +329,8 @@ int UringDriver::enter(unsigned min_complete, unsigned flags, std::int64_t deadl
   ++counters_.system_calls;
   int answer = 0;
   if (deadline_ns == no_deadline) {
-    answer = io_uring_enter2(static_cast<unsigned>(uring.enter_ring_fd), to_submit, min_complete, flags, nullptr, _NSIG / 8);
+    answer =
+        io_uring_enter2(static_cast<unsigned>(uring.enter_ring_fd), to_submit, min_complete, flags, nullptr, _NSIG / 8);
   } else {
     __kernel_timespec time = to_timespec(absolute_waits_ ? deadline_ns : deadline_ns - now_ns());
     io_uring_getevents_arg argument{};

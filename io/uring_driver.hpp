@@ -13,14 +13,14 @@
 // 4. At the end of the driver nothing is in flight: what was is cancelled, and its last completion awaited.
 #pragma once
 
+#include <heirloop/io/io_driver.hpp>
+#include <heirloop/io/operation_table.hpp>
+#include <heirloop/io/submission_queue.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <system_error>
-
-#include <heirloop/io/io_driver.hpp>
-#include <heirloop/io/operation_table.hpp>
-#include <heirloop/io/submission_queue.hpp>
 
 namespace heirloop {
 
@@ -99,7 +99,7 @@ class UringDriver final : public IoDriver {
   SubmissionQueue queue_;
   std::int64_t tick_armed_ns_ = no_deadline;   // of the one kernel timeout; no_deadline: none is armed
   std::int64_t tick_target_ns_ = no_deadline;  // what the loop asked for last
-  int wake_fd_ = -1;  // an eventfd; the kernel polls it for the ring
+  int wake_fd_ = -1;                           // an eventfd; the kernel polls it for the ring
   UringMode mode_ = UringMode::plain;
   std::uint8_t quiet_flag_ = 0;  // for entries whose success is nobody's business
   bool absolute_waits_ = false;

@@ -1,9 +1,9 @@
 // Steady state allocates nothing: this executable counts its calls of operator new.
+#include "io/io_support.hpp"
+
 #include <atomic>
 #include <cstdlib>
 #include <new>
-
-#include "io/io_support.hpp"
 
 namespace {
 std::atomic<std::size_t> allocations{0};

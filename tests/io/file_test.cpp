@@ -1,7 +1,10 @@
 // Files through the ring.
 #include <heirloop/io/file.hpp>
 
+#include "io/io_support.hpp"
+
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -10,10 +13,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include <gmock/gmock.h>
-
-#include "io/io_support.hpp"
 
 namespace heirloop::testing {
 namespace {

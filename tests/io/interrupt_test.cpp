@@ -1,12 +1,12 @@
 // Interrupts and cancels at every place where io suspends: nothing is lost, nothing leaks.
+#include "io/io_support.hpp"
+#include "support/property.hpp"
+
 #include <fcntl.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <random>
-
-#include "io/io_support.hpp"
-#include "support/property.hpp"
 
 namespace heirloop::testing {
 namespace {
@@ -15,7 +15,9 @@ class IoInterrupt : public RingTest {};
 
 using Random = std::mt19937_64;
 
-std::size_t pick(Random& random, std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(random); }
+std::size_t pick(Random& random, std::size_t below) {
+  return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
+}
 
 /// Hits `victim` with interrupts, throws and cancels, at random moments, until told to stop.
 Coro<int> harass(TaskRef victim, Random& random, const bool& stop) {
@@ -27,9 +29,15 @@ Coro<int> harass(TaskRef victim, Random& random, const bool& stop) {
     ++hits;
     try {
       switch (pick(random, 3)) {
-        case 0: co_await task_interrupt(victim, InterruptException("now")); break;
-        case 1: task_throw(victim, InterruptException("soon")); break;
-        default: victim.cancel(); break;
+        case 0:
+          co_await task_interrupt(victim, InterruptException("now"));
+          break;
+        case 1:
+          task_throw(victim, InterruptException("soon"));
+          break;
+        default:
+          victim.cancel();
+          break;
       }
     } catch (const InvalidStateError&) {
       // done meanwhile, or a cancel is under way
@@ -139,9 +147,15 @@ constexpr Hit all_hits[] = {Hit::interrupt, Hit::thrown, Hit::cancel};
 
 Coro<void> hit(const TaskRef& victim, Hit how) {
   switch (how) {
-    case Hit::interrupt: co_await task_interrupt(victim, InterruptException("now")); break;
-    case Hit::thrown: task_throw(victim, InterruptException("soon")); break;
-    case Hit::cancel: victim.cancel(); break;
+    case Hit::interrupt:
+      co_await task_interrupt(victim, InterruptException("now"));
+      break;
+    case Hit::thrown:
+      task_throw(victim, InterruptException("soon"));
+      break;
+    case Hit::cancel:
+      victim.cancel();
+      break;
   }
 }
 
@@ -208,7 +222,8 @@ TEST_F(IoInterrupt, a_connect_that_is_hit_is_given_up) {
       // Nobody accepts, and the queue of the listener is full: the connect hangs.
       TcpListener listener = co_await TcpListener::bind("127.0.0.1", 0, {.backlog = 0, .reuse_port = false});
       std::vector<PriorityTask<TcpStream>> fillers;
-      for (int i = 0; i < 4; ++i) fillers.push_back(create_task(TcpStream::connect("127.0.0.1", listener.local_port())));
+      for (int i = 0; i < 4; ++i)
+        fillers.push_back(create_task(TcpStream::connect("127.0.0.1", listener.local_port())));
       for (auto& filler : fillers) co_await settle(filler);
       const auto connect = [](std::uint16_t port) -> Coro<void> { co_await TcpStream::connect("127.0.0.1", port); };
       auto hanging = create_task(connect(listener.local_port()));

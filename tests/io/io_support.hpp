@@ -1,8 +1,16 @@
 // A loop on a real ring, plain sockets to talk to it from outside, and the descriptors of this process.
 #pragma once
 
+#include <heirloop/io/file.hpp>
+#include <heirloop/io/signals.hpp>
+#include <heirloop/io/tcp.hpp>
+#include <heirloop/io/uring_driver.hpp>
+#include <heirloop/sched/interrupt.hpp>
+#include <heirloop/sched/operations.hpp>
+
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,15 +23,6 @@
 #include <system_error>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
-
-#include <heirloop/io/file.hpp>
-#include <heirloop/io/signals.hpp>
-#include <heirloop/io/tcp.hpp>
-#include <heirloop/io/uring_driver.hpp>
-#include <heirloop/sched/interrupt.hpp>
-#include <heirloop/sched/operations.hpp>
 
 namespace heirloop::testing {
 
@@ -84,7 +83,9 @@ class PlainPeer {
   PlainPeer(PlainPeer&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   ~PlainPeer() { close(); }
 
-  void send(std::string_view text) const { EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), ssize_t(text.size())); }
+  void send(std::string_view text) const {
+    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), ssize_t(text.size()));
+  }
   std::string receive() const {
     char buffer[65536];
     const ssize_t count = ::recv(fd_, buffer, sizeof(buffer), 0);

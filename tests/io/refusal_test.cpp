@@ -1,4 +1,6 @@
 // A kernel that refuses io_uring, played by a seccomp filter in a child process.
+#include "io/io_support.hpp"
+
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -10,8 +12,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-
-#include "io/io_support.hpp"
 
 namespace heirloop::testing {
 namespace {

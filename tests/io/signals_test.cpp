@@ -1,12 +1,12 @@
 // Signals as events.
 #include <heirloop/io/signals.hpp>
 
+#include "io/io_support.hpp"
+
 #include <sys/wait.h>
 
 #include <csignal>
 #include <optional>
-
-#include "io/io_support.hpp"
 
 namespace heirloop::testing {
 namespace {

@@ -1,14 +1,13 @@
 // The order in which operations reach the kernel; no kernel needed.
+#include <heirloop/io/io_driver.hpp>
 #include <heirloop/io/submission_queue.hpp>
+
+#include "support/property.hpp"
 
 #include <algorithm>
 #include <deque>
 #include <map>
 #include <vector>
-
-#include <heirloop/io/io_driver.hpp>
-
-#include "support/property.hpp"
 
 namespace heirloop::testing {
 namespace {
@@ -95,11 +94,11 @@ TEST_F(SubmissionQueueTest, puts_the_most_urgent_first_beyond_one_batch) {
 }
 
 TEST_F(SubmissionQueueTest, never_passes_another_operation_on_the_same_descriptor) {
-  add(7, 10);   // must leave before 3, so as urgent as that
+  add(7, 10);  // must leave before 3, so as urgent as that
   add(8, 0);
   add(9, -5);
   add(7, -10);
-  add(7, 5);    // behind 3, in its own place
+  add(7, 5);  // behind 3, in its own place
   driver.queue.arrange(1);
   EXPECT_EQ(driver.pop_all(), (Numbers{0, 3, 2, 1, 4}));
 }

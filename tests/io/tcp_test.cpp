@@ -1,9 +1,9 @@
 // Sockets over a real ring: streams, ends, errors, many connections.
 #include <heirloop/io/tcp.hpp>
 
-#include <gmock/gmock.h>
-
 #include "io/io_support.hpp"
+
+#include <gmock/gmock.h>
 
 namespace heirloop::testing {
 namespace {
@@ -309,7 +309,8 @@ TEST_F(Tcp, sends_everything_before_close_returns) {
   run([]() -> Coro<void> {
     Connection pair = co_await connected_pair();
     auto reading = create_task(expect_numbered(pair.client));
-    auto writing = create_task([](TcpStream& s) -> Coro<void> { co_await s.write(numbered_bytes(0, 16 << 20)); }(pair.server));
+    auto writing =
+        create_task([](TcpStream& s) -> Coro<void> { co_await s.write(numbered_bytes(0, 16 << 20)); }(pair.server));
     co_await sleep(0);
     co_await pair.server.close();
     EXPECT_FALSE(pair.server.is_open());

@@ -1,16 +1,15 @@
 // The ring driver by itself and under a loop: order of submission, full queues, tick, wake, modes, the end.
 #include <heirloop/io/uring_driver.hpp>
 
+#include "io/io_support.hpp"
+
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include <csignal>
 #include <deque>
-
-#include <gmock/gmock.h>
-
-#include "io/io_support.hpp"
 
 namespace heirloop::testing {
 namespace {
@@ -45,9 +44,12 @@ INSTANTIATE_TEST_SUITE_P(Modes, UringDriverTest,
                          ::testing::Values(UringMode::deferred, UringMode::cooperative, UringMode::plain),
                          [](const auto& test) {
                            switch (test.param) {
-                             case UringMode::deferred: return "deferred";
-                             case UringMode::cooperative: return "cooperative";
-                             default: return "plain";
+                             case UringMode::deferred:
+                               return "deferred";
+                             case UringMode::cooperative:
+                               return "cooperative";
+                             default:
+                               return "plain";
                            }
                          });
 
@@ -65,7 +67,8 @@ TEST_P(UringDriverTest, takes_far_more_operations_than_the_ring_holds) {
   for (int i = 0; i < count; ++i) driver.start(operations.emplace_back(order, i), Urgency{});
   EXPECT_EQ(driver.in_flight(), std::size_t{count});
   wait_until(driver, [&] { return order.size() == count; });
-  for (int i = 0; i < count; ++i) ASSERT_EQ(order[static_cast<std::size_t>(i)], i) << "equals leave in the order of their starts";
+  for (int i = 0; i < count; ++i)
+    ASSERT_EQ(order[static_cast<std::size_t>(i)], i) << "equals leave in the order of their starts";
   EXPECT_EQ(driver.in_flight(), 0U);
 }
 

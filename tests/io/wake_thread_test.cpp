@@ -1,11 +1,11 @@
 // What reaches a loop from other threads and from signal handlers.
+#include "io/io_support.hpp"
+
 #include <pthread.h>
 
 #include <atomic>
 #include <csignal>
 #include <thread>
-
-#include "io/io_support.hpp"
 
 namespace heirloop::testing {
 namespace {
