@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -90,7 +91,10 @@ class Inbox {
     for (Callback* post = take_all(); post != nullptr;) std::exchange(post, next(*post))->dispose();
   }
 
-  bool any() const noexcept { return head_.load(std::memory_order_relaxed) != nullptr; }
+  /// Not 0 when something is there.
+  std::uintptr_t look() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(head_.load(std::memory_order_relaxed));
+  }
 
   /// The same, ordered after what this thread has published.
   bool any_ordered() const noexcept { return head_.load(std::memory_order_seq_cst) != nullptr; }

@@ -6,13 +6,13 @@
 namespace heirloop {
 
 namespace detail {
-[[noreturn]] void contract_broken(const char* what, const std::source_location& where) noexcept;
+[[noreturn]] void contract_broken(const char* what, std::source_location where) noexcept;
 }
 
 /// Ends the program with `what` and the place when a contract between parts of heirloop is broken. Never the answer to
 /// anything that a user's program can do wrong: that is an exception.
 inline void contract(bool holds, const char* what,
-                     const std::source_location& where = std::source_location::current()) noexcept {
+                     std::source_location where = std::source_location::current()) noexcept {
   if (!holds) [[unlikely]] detail::contract_broken(what, where);
 }
 

@@ -19,10 +19,11 @@ class Driver {
 
   virtual ~Driver() = default;
 
-  /// Looked at between every two steps: three loads, no call.
-  bool completions_pending() const noexcept {
-    return ((load(look_.flags) & look_.mask) | (load(look_.tail) ^ load(look_.head))) != 0;
+  /// Looked at between every two steps: three loads, no call. Not 0 when completions may be there.
+  unsigned look() const noexcept {
+    return (load(look_.flags) & look_.mask) | (load(look_.tail) ^ load(look_.head));
   }
+  bool completions_pending() const noexcept { return look() != 0; }
 
   /// True when something queued by a more urgent task than `next` has not been submitted.
   bool holds_more_urgent_than(const Urgency& next) const noexcept { return more_urgent(queued_urgency_, next); }

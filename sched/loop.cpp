@@ -38,6 +38,60 @@ void Loop::check_thread(const Task& task) {
 
 // ---- the turn ----
 
+inline void Loop::turn() {
+  if ((driver_.look() | inbox_.look()) != 0) [[unlikely]] take_what_came();
+  if (--until_refresh_ == 0) [[unlikely]] refresh();
+  Entry* entry = ready_.pop();
+  if (entry == nullptr) [[unlikely]] {
+    sleep();
+    return;
+  }
+  if (driver_.holds_more_urgent_than(entry->urgency())) [[unlikely]] driver_.submit();
+  dispatch(*entry);
+}
+
+inline void Loop::dispatch(Entry& entry) {
+  ++dispatches_;
+  step_ = &entry;
+  if (entry.has_frame()) [[likely]] {
+    run_task(static_cast<Task&>(entry));
+  } else {
+    run_callback(static_cast<Callback&>(entry));
+  }
+}
+
+/// One step: the trampoline resumes frame after frame until the task suspends or ends.
+inline void Loop::run_task(Task& task) {
+  this_thread.task = &task;
+  task.state_ = TaskState::running;
+  task.wait_ = nullptr;
+  std::coroutine_handle<> frame = task.resume_;
+  do {
+    frame.resume();
+    if (task.state_ < TaskState::running) [[likely]] break;
+    frame = next_frame(task);
+  } while (frame);
+  this_thread.task = nullptr;
+}
+
+/// The frame that the last one has noted, or null when the task has ended.
+std::coroutine_handle<> Loop::next_frame(Task& task) {
+  if (task.state_ == TaskState::done) {
+    task_ended(task);
+    return nullptr;
+  }
+  contract(bool{this_thread.next}, "a task suspends only in awaiters of heirloop");
+  return std::exchange(this_thread.next, nullptr);
+}
+
+void Loop::take_what_came() {
+  if (driver_.look() != 0) {
+    driver_.harvest(options_.step_budget.count());
+    until_refresh_ = 1;
+  }
+  if (inbox_.look() != 0) take_posts();
+}
+
 template <class Done>
 void Loop::turn_until(Done done) {
   contract(this_thread.task == nullptr, "a loop is not run from inside a task");
@@ -53,7 +107,8 @@ void Loop::turn_until(Done done) {
 }
 
 void Loop::run_until_done(const TaskRef& task) {
-  turn_until([&] { return task.done(); });
+  if (!task) throw InvalidStateError("this task handle is empty");
+  turn_until([awaited = task.get()] { return awaited->done(); });
 }
 
 void Loop::finish() {
@@ -70,57 +125,12 @@ void Loop::finish() {
   while (Task* task = unfetched_.first()) forget_unfetched(*task);
 }
 
-void Loop::turn() {
-  if (driver_.completions_pending()) [[unlikely]] {
-    driver_.harvest(options_.step_budget.count());
-    until_refresh_ = 1;
-  }
-  if (inbox_.any()) [[unlikely]] take_posts();
-  if (--until_refresh_ == 0 || timers_.has_undated()) [[unlikely]] refresh();
-  Entry* entry = ready_.pop();
-  if (entry == nullptr) [[unlikely]] {
-    sleep();
-    return;
-  }
-  if (driver_.holds_more_urgent_than(entry->urgency())) [[unlikely]] driver_.submit();
-  dispatch(*entry);
-}
-
-void Loop::dispatch(Entry& entry) {
-  ++dispatches_;
-  step_key_ = entry.key();
-  budget_start_ns_ = 0;
-  if (entry.kind() == Entry::Kind::task) [[likely]] {
-    run_task(static_cast<Task&>(entry));
-  } else {
-    run_callback(static_cast<Callback&>(entry));
-  }
-}
-
-/// One step: the trampoline resumes frame after frame until the task suspends or ends.
-void Loop::run_task(Task& task) {
-  this_thread.task = &task;
-  task.state_ = TaskState::running;
-  task.wait_ = nullptr;
-  std::coroutine_handle<> frame = task.resume_;
-  do {
-    this_thread.next = nullptr;
-    frame.resume();
-    frame = this_thread.next;
-  } while (frame);
-  if (task.state_ == TaskState::done) [[unlikely]] {
-    task_ended(task);
-  } else {
-    contract(task.state_ != TaskState::running, "a task suspends only in awaiters of heirloop");
-  }
-  this_thread.task = nullptr;
-}
-
 void Loop::run_nested(Task& task) {
   const detail::ThisThread before = this_thread;
   ++nested_;
   TaskRef keep(&task);
   run_task(task);
+  if (!task.done()) register_task(task);
   --nested_;
   this_thread = before;
 }
@@ -177,7 +187,10 @@ void Loop::post_callback(Callback& callback, double priority) {
 
 bool Loop::over_budget() noexcept {
   const std::int64_t now = driver_.now_ns();
-  if (budget_start_ns_ == 0) budget_start_ns_ = now;
+  if (budget_step_ != dispatches_) {
+    budget_step_ = dispatches_;
+    budget_start_ns_ = now;
+  }
   return now - budget_start_ns_ > options_.step_budget.count();
 }
 
@@ -190,16 +203,7 @@ void Loop::block(Wait& wait, std::coroutine_handle<> frame) noexcept {
   task.state_ = TaskState::blocked;
   wait.task_ = &task;
   wait.state_ = Wait::State::blocked;
-  if (!task.registered_) [[unlikely]] register_task(task);
   if (task.pending_ != Task::Pending::nothing) [[unlikely]] withdraw(task);
-}
-
-void Loop::yield(std::coroutine_handle<> frame) noexcept {
-  Task& task = *this_thread.task;
-  task.resume_ = frame;
-  task.state_ = TaskState::ready;
-  if (!task.registered_) [[unlikely]] register_task(task);
-  ready_.push(task, now_ns_);
 }
 
 void Loop::wake(Wait& wait) noexcept {

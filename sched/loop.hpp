@@ -79,7 +79,12 @@ class Loop {
   void block(Wait& wait, std::coroutine_handle<> frame) noexcept;
 
   /// The current task suspends and stays ready, at the end of its own priority.
-  void yield(std::coroutine_handle<> frame) noexcept;
+  void yield(std::coroutine_handle<> frame) {
+    Task& task = *detail::this_thread.task;
+    task.resume_ = frame;
+    task.state_ = TaskState::ready;
+    ready_.push(task, now_ns_);
+  }
 
   /// Takes the wait out of its queues and makes its task ready. The wait is blocked, or withdrawn and `pending`.
   void wake(Wait& wait) noexcept;
@@ -92,12 +97,15 @@ class Loop {
   /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
   /// or the step is over its budget.
   bool should_yield() noexcept {
-    return driver_.completions_pending() || inbox_.any() || ready_.precedes(step_key_) ||
+    return (driver_.look() | inbox_.look()) != 0 || ready_.precedes(step_->key()) ||
            ((++checkpoints_ % 16 == 0) && over_budget());
   }
 
   /// Sets a timer from a relative time; it is dated before the next step.
-  void set_timer_after(Timer& timer, std::int64_t span_ns) noexcept { timers_.set_after(timer, span_ns); }
+  void set_timer_after(Timer& timer, std::int64_t span_ns) noexcept {
+    timers_.set_after(timer, span_ns);
+    until_refresh_ = 1;
+  }
 
   /// Sets a timer to a deadline of the loop's clock.
   void set_timer_at(Timer& timer, std::int64_t deadline_ns) {
@@ -181,12 +189,16 @@ class Loop {
   [[noreturn]] static void throw_pending();
   [[noreturn]] void nested_too_deep() const;
 
-  void turn();
-  void dispatch(Entry& entry);
-  void run_task(Task& task);
+  // Every step goes through these: they are inlined into the loops that call them.
+  [[gnu::always_inline]] void turn();
+  [[gnu::always_inline]] void dispatch(Entry& entry);
+  [[gnu::always_inline]] void run_task(Task& task);
+
+  std::coroutine_handle<> next_frame(Task& task);
   void run_nested(Task& task);
   void run_callback(Callback& callback) noexcept;
   void sleep();
+  void take_what_came();
   void take_posts() noexcept;
   void refresh();
   void post_callback(Callback& callback, double priority);
@@ -213,9 +225,10 @@ class Loop {
   unsigned until_refresh_ = 1;  // steps; 1: before the next one
 
   std::uint64_t dispatches_ = 0;
-  std::int64_t step_key_ = 0;
+  const Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
   unsigned checkpoints_ = 0;
-  std::int64_t budget_start_ns_ = 0;  // 0: the clock was not read in this step
+  std::uint64_t budget_step_ = 0;  // the dispatch in which the clock was last read for the budget, and what it said
+  std::int64_t budget_start_ns_ = 0;
   unsigned nested_ = 0;
 
   std::uint64_t next_task_id_ = 1;

@@ -86,9 +86,20 @@ class SleepAwaiter final : public Wait, private Timer {
   bool is_deadline_;
 };
 
+class YieldAwaiter {
+ public:
+  YieldAwaiter() noexcept {}
+  YieldAwaiter(const YieldAwaiter&) = delete;
+  YieldAwaiter& operator=(const YieldAwaiter&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> frame) const { this_thread.loop->yield(frame); }
+  void await_resume() const { Loop::resumed(); }
+};
+
 class CheckpointAwaiter {
  public:
-  CheckpointAwaiter() noexcept : loop_(Loop::current()) {}
+  CheckpointAwaiter() : loop_(Loop::current()) {}
   CheckpointAwaiter(const CheckpointAwaiter&) = delete;
   CheckpointAwaiter& operator=(const CheckpointAwaiter&) = delete;
 
@@ -111,9 +122,9 @@ detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> span) {
 }
 
 /// `sleep(0)`: to the end of its own priority.
-inline detail::SleepAwaiter sleep(int zero) {
+inline detail::YieldAwaiter sleep(int zero) {
   if (zero != 0) throw std::invalid_argument("sleep takes a std::chrono duration; only 0 may come without a unit");
-  return detail::SleepAwaiter(0, false);
+  return {};
 }
 
 /// Sleeps until the loop's clock (std::chrono::steady_clock; virtual in tests) shows `deadline`.

@@ -1,6 +1,7 @@
 #include <heirloop/sched/ready_queue.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include <heirloop/sched/contract.hpp>
 #include <heirloop/sched/quad_heap.hpp>
@@ -20,6 +21,7 @@ void PositionalList::insert(Entry& entry, std::size_t position) noexcept {
   entry.before_ = last;
   entry.behind_ = next;
   (last != nullptr ? last->behind_ : front_) = &entry;
+  ++size_;
   if (next != nullptr) {
     next->before_ = &entry;
     next->slot_ -= entry.slot_;
@@ -32,7 +34,7 @@ void PositionalList::erase(Entry& entry, std::uint32_t own) noexcept {
     entry.behind_->before_ = entry.before_;
     entry.behind_->slot_ += entry.slot_ + own;
   }
-  entry.before_ = entry.behind_ = nullptr;
+  --size_;
 }
 
 bool runs_before(const Entry& a, const Entry& b) noexcept {
@@ -65,7 +67,7 @@ void ReadyHeap::erase(Entry& entry) noexcept {
 }  // namespace detail
 
 ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy)
-    : time_mask_(policy->keyed_by_time() ? -1 : 0), levels_(new Level[max_levels]), policy_(std::move(policy)) {
+    : time_mask_(policy->keyed_by_time() ? -1 : 0), policy_(std::move(policy)) {
   current_ = &levels_[0];
   levels_used_ = 1;
   levels_[0].id = policy_->level(Urgency{});
@@ -88,7 +90,6 @@ void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
   erase_ordinary(entry);
   entry.urgency_ = urgency;
   entry.level_id_ = level_id;
-  ++size_;
   place(entry);
 }
 
@@ -97,11 +98,7 @@ void ReadyQueue::place(Entry& entry) {
   Level* level = level_for(entry);
   if (level != nullptr) {
     entry.key_ = (entry.ready_time_ & time_mask_) + level->offset;
-    if (level->live == 0 || entry.key_ > level->last_key ||
-        (entry.key_ == level->last_key && entry.arrival_ > level->last_arrival)) {
-      append(*level, entry);
-      return;
-    }
+    if (level->empty() || detail::runs_before(*level->last(), entry)) return append(*level, entry);
   } else {
     entry.key_ = policy_->key(entry.urgency_, entry.ready_time_);
   }
@@ -120,7 +117,7 @@ ReadyQueue::Level* ReadyQueue::level_for(Entry& entry) {
         found = &levels_[i];
         break;
       }
-      if (levels_[i].live == 0) free = &levels_[i];
+      if (levels_[i].empty()) free = &levels_[i];
     }
     if (found == nullptr) {
       // A ring in use for another level before is as good as a new one, but prefer not to rename while slots are left.
@@ -129,40 +126,49 @@ ReadyQueue::Level* ReadyQueue::level_for(Entry& entry) {
       found = free;
       found->id = entry.level_id_;
       found->offset = policy_->offset(entry.urgency_);
-      found->head = found->tail;
       if (found->ring == nullptr) make_room(*found);
     }
-    entry.level_ = index_of(*found);
+    entry.level_ = index_of(*found) & 63;
   }
   return found;
 }
 
-/// The level went from empty to one entry.
-void ReadyQueue::opened(Level& level, std::int64_t key) noexcept {
-  if (&level == current_) return;
+std::size_t ReadyQueue::size() const noexcept {
+  std::size_t entries = heap_.size() + positional_.size();
+  for (std::uint32_t i = 0; i < levels_used_; ++i) entries += levels_[i].size();
+  return entries;
+}
+
+/// The ring is empty or full.
+void ReadyQueue::append_rarely(Level& level, Entry& entry) {
+  const bool was_empty = level.head == level.tail;
+  if (!was_empty) make_room(level);
+  append_now(level, entry);
+  if (!was_empty || &level == current_) return;
   const std::uint8_t index = index_of(level);
   live_levels_ |= std::uint64_t{1} << index;
-  head_key_[index] = key;
-  if (key < other_key_) other_key_ = key;
+  head_key_[index] = entry.key_;
+  if (entry.key_ < other_key_) other_key_ = entry.key_;
 }
 
 /// The ring is full: squeeze out the null slots when they are half of it, else double it. Amortised O(1).
 void ReadyQueue::make_room(Level& level) {
   const std::uint32_t capacity = level.ring == nullptr ? 0 : level.mask + 1;
-  if (level.live <= capacity / 2 && capacity != 0) {
+  if (level.holes >= capacity / 2 && capacity != 0) {
     std::uint32_t to = level.head;
     for (std::uint32_t from = level.head; from != level.tail; ++from) {
-      Entry* entry = level.ring[from & level.mask];
+      Entry* entry = std::exchange(level.at(from), nullptr);
       if (entry == nullptr) continue;
-      level.ring[to & level.mask] = entry;
+      level.at(to) = entry;
       entry->slot_ = to++;
     }
     level.tail = to;
+    level.holes = 0;
     return;
   }
   const std::uint32_t larger = capacity == 0 ? 16 : capacity * 2;
   auto** ring = new Entry*[larger]();
-  for (std::uint32_t i = level.head; i != level.tail; ++i) ring[i & (larger - 1)] = level.ring[i & level.mask];
+  for (std::uint32_t i = level.head; i != level.tail; ++i) ring[i & (larger - 1)] = level.at(i);
   delete[] level.ring;
   level.ring = ring;
   level.mask = larger - 1;
@@ -174,29 +180,32 @@ void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_
   entry.key_ = policy_->key(entry.urgency_, now_ns);
   entry.place_ = Entry::Place::positional;
   positional_.insert(entry, position);
-  ++size_;
+  other_key_ = unknown;
 }
 
-Entry* ReadyQueue::pop_positional() noexcept {
+/// There are positional entries, or the current level is empty or has perhaps lost.
+Entry* ReadyQueue::pop_rarely() noexcept {
+  if (positional_.empty()) return pop_elsewhere();
   if (!positional_.front_due()) {
-    if (Entry* entry = pop_ordinary()) {
+    if (Entry* entry = pop_elsewhere()) {
       positional_.ordinary_popped();
+      other_key_ = unknown;
       return entry;
     }
   }
   Entry* entry = positional_.front();
   positional_.erase(*entry, 0);
   entry->place_ = Entry::Place::none;
-  --size_;
+  other_key_ = unknown;
   return entry;
 }
 
-/// The current level is empty or has perhaps lost: choose among all.
+/// The ordinary entry that runs first of all.
 Entry* ReadyQueue::pop_elsewhere() noexcept {
   const std::uint8_t index = index_of(*current_);
-  if (current_->live != 0) {
+  if (const Entry* first = current_->first()) {
     live_levels_ |= std::uint64_t{1} << index;
-    head_key_[index] = front(*current_)->key_;
+    head_key_[index] = first->key_;
   } else {
     live_levels_ &= ~(std::uint64_t{1} << index);
   }
@@ -207,7 +216,7 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
     const auto i = static_cast<std::size_t>(std::countr_zero(rest));
     const std::int64_t key = head_key_[i];
     bool better = key < best_key;
-    if (key == best_key && best != nullptr) better = detail::runs_before(*front(levels_[i]), *front(*best));
+    if (key == best_key && best != nullptr) better = detail::runs_before(*levels_[i].first(), *best->first());
     if (better) {
       second_key = best_key;
       best_key = key;
@@ -217,10 +226,9 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
     }
   }
   const std::int64_t heap_key = heap_.top_key();
-  if (!heap_.empty() && (best == nullptr || detail::runs_before(*heap_.top(), *front(*best)))) {
+  if (!heap_.empty() && (best == nullptr || detail::runs_before(*heap_.top(), *best->first()))) {
     Entry* entry = heap_.top();
     heap_.erase(*entry);
-    --size_;
     other_key_ = unknown;
     return entry;
   }
@@ -231,69 +239,79 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
   current_ = best;
   live_levels_ &= ~(std::uint64_t{1} << index_of(*best));
   other_key_ = std::min(second_key, heap_key);
-  Entry* entry = front(*best);
+  Entry* entry = best->first();
   take(*best, *entry);
   return entry;
 }
 
-void ReadyQueue::look_at_others() noexcept {
+bool ReadyQueue::others_precede(std::int64_t key) noexcept {
   live_levels_ &= ~(std::uint64_t{1} << index_of(*current_));
-  other_key_ = heap_.top_key();
+  std::int64_t smallest = heap_.top_key();
   for (std::uint64_t rest = live_levels_; rest != 0; rest &= rest - 1) {
-    other_key_ = std::min(other_key_, head_key_[std::countr_zero(rest)]);
+    smallest = std::min(smallest, head_key_[std::countr_zero(rest)]);
   }
+  if (positional_.empty()) {
+    other_key_ = smallest;
+  } else if (positional_.front_due()) {
+    return true;
+  }
+  return smallest < key;
 }
 
 void ReadyQueue::erase(Entry& entry) noexcept {
   if (entry.place_ == Entry::Place::positional) {
     positional_.erase(entry, 1);
     entry.place_ = Entry::Place::none;
-    --size_;
   } else if (entry.place_ != Entry::Place::none) {
     erase_ordinary(entry);
   }
 }
 
 void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
-  --size_;
   if (entry.place_ == Entry::Place::heap) {
     if (heap_.top() == &entry) other_key_ = unknown;
     heap_.erase(entry);
     return;
   }
   Level& level = levels_[entry.level_];
-  const bool was_front = front(level) == &entry;
-  level.ring[entry.slot_ & level.mask] = nullptr;
+  level.at(entry.slot_) = nullptr;
   entry.place_ = Entry::Place::none;
-  if (--level.live == 0) level.head = level.tail;
-  if (was_front) front_changed(level);
+  if (entry.slot_ == level.head) {
+    ++level.head;
+    front_changed(level);
+  } else if (entry.slot_ == level.tail - 1) {
+    for (--level.tail; level.holes != 0 && level.last() == nullptr; --level.holes) --level.tail;
+  } else {
+    ++level.holes;
+  }
 }
 
 void ReadyQueue::front_changed(Level& level) noexcept {
   if (&level == current_) return;
   const std::uint8_t index = index_of(level);
-  if (level.live == 0) {
-    live_levels_ &= ~(std::uint64_t{1} << index);
+  if (const Entry* first = level.first()) {
+    head_key_[index] = first->key_;
   } else {
-    head_key_[index] = front(level)->key_;
+    live_levels_ &= ~(std::uint64_t{1} << index);
   }
   other_key_ = unknown;
 }
 
 std::vector<Entry*> ReadyQueue::in_pop_order() const {
   std::vector<Entry*> ordinary;
-  ordinary.reserve(size_);
+  const std::size_t entries = size();
+  ordinary.reserve(entries);
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     const Level& level = levels_[i];
     for (std::uint32_t at = level.head; at != level.tail; ++at) {
-      if (Entry* entry = level.ring[at & level.mask]) ordinary.push_back(entry);
+      if (Entry* entry = level.at(at)) ordinary.push_back(entry);
     }
   }
   heap_.for_each([&](Entry& entry) { ordinary.push_back(&entry); });
   std::sort(ordinary.begin(), ordinary.end(), [](const Entry* a, const Entry* b) { return detail::runs_before(*a, *b); });
 
   std::vector<Entry*> all;
-  all.reserve(size_);
+  all.reserve(entries);
   auto next = ordinary.begin();
   positional_.for_each([&](Entry& entry, std::uint32_t gap) {
     while (gap-- > 0 && next != ordinary.end()) all.push_back(*next++);
@@ -304,36 +322,42 @@ std::vector<Entry*> ReadyQueue::in_pop_order() const {
 }
 
 void ReadyQueue::check_invariants() const {
-  std::size_t count = 0;
   std::int64_t smallest_other = heap_.top_key();
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     const Level& level = levels_[i];
     const Entry* last = nullptr;
-    const Entry* first = nullptr;
-    std::uint32_t live = 0;
+    const Entry* front = nullptr;
+    std::uint32_t holes = 0;
+    contract(level.head == level.tail || level.last() != nullptr, "1: a ring ends with an entry");
+    contract(level.head == level.tail || &level == current_ || level.at(level.head) != nullptr, "1: a ring begins with one");
     for (std::uint32_t at = level.head; at != level.tail; ++at) {
-      const Entry* entry = level.ring[at & level.mask];
-      if (entry == nullptr) continue;
-      ++live;
-      if (first == nullptr) first = entry;
+      const Entry* entry = level.at(at);
+      if (entry == nullptr) {
+        ++holes;
+        continue;
+      }
+      if (front == nullptr) front = entry;
       contract(entry->place_ == Entry::Place::ring && entry->slot_ == at && entry->level_ == i, "5: a ring entry knows its place");
       contract(last == nullptr || detail::runs_before(*last, *entry), "1: a ring is in order");
       last = entry;
     }
-    contract(live == level.live, "5: a level counts its entries");
-    count += live;
-    if (&level == current_ || live == 0) continue;
+    contract(holes == level.holes, "1: a ring counts its null slots");
+    for (std::uint32_t at = level.tail; at != level.head + level.mask + 1; ++at) {
+      contract(level.at(at) == nullptr, "1: slots outside head and tail are null");
+    }
+    if (&level == current_ || level.empty()) continue;
     contract((live_levels_ >> i & 1) != 0, "2: a level with entries is live");
-    contract(head_key_[i] == first->key_, "2: head_key_ is the first entry's key");
+    contract(head_key_[i] == front->key_, "2: head_key_ is the first entry's key");
     smallest_other = std::min(smallest_other, head_key_[i]);
   }
   contract(other_key_ <= smallest_other, "3: other_key_ is at most the smallest outside the current level");
-  heap_.for_each([&](const Entry&) { ++count; });
+  contract(positional_.empty() || other_key_ == unknown, "3: other_key_ is unknown while there are positional entries");
+  heap_.for_each([](const Entry& entry) {
+    contract(entry.place_ == Entry::Place::heap, "5: an entry of the heap knows its place");
+  });
   positional_.for_each([&](const Entry& entry, std::uint32_t) {
     contract(entry.place_ == Entry::Place::positional, "5: a positional entry knows its place");
-    ++count;
   });
-  contract(count == size_, "5: size_ counts all entries");
 }
 
 }  // namespace heirloop

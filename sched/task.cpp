@@ -65,14 +65,19 @@ std::string_view to_string(TaskState state) noexcept {
   return "unknown";
 }
 
-Task::Task(Loop& loop, Destroy destroy, std::coroutine_handle<> root, const TaskOptions& options)
+Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)
     : Entry(Kind::task),
-      resume_(root),
       loop_(&loop),
-      base_(options.priority ? checked_priority(*options.priority) : Loop::creator_priority()),
-      destroy_(destroy) {
+      outcome_(&outcome),
+      base_(options.priority ? checked_priority(*options.priority) : Loop::creator_priority()) {
+  resume_ = root;
   if (!options.name.empty()) name_ = detail::store_name(options.name);
-  loop.ready().set_urgency(*this, Urgency{base_});
+  const Task* creator = detail::this_thread.task;
+  if (creator != nullptr && creator->urgency() == Urgency{base_}) {
+    ReadyQueue::copy_urgency(*this, *creator);
+  } else {
+    loop.ready().set_urgency(*this, Urgency{base_});
+  }
 }
 
 Task::~Task() {
@@ -87,7 +92,7 @@ std::string Task::name() const {
 
 void Task::last_reference_gone() noexcept {
   if (listed_as_unfetched_) loop_->forget_unfetched(*this);
-  destroy_(*this);
+  outcome_->destroy(*this);
 }
 
 void TaskList::push_front(Task& task) noexcept {

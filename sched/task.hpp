@@ -37,7 +37,8 @@ namespace detail {
 void end_lending(Holding& holding, Task& owner) noexcept;
 }
 
-enum class TaskState : std::uint8_t { created, ready, running, blocked, done };
+/// Behind a step a task stands in one of the first three, mostly.
+enum class TaskState : std::uint8_t { created, ready, blocked, running, done };
 
 std::string_view to_string(TaskState state) noexcept;
 
@@ -60,9 +61,14 @@ class Task : public Entry {
   Wait* wait() const noexcept { return wait_; }
 
  protected:
-  using Destroy = void (*)(Task&) noexcept;
+  /// What depends on the type of the result.
+  struct Outcome {
+    const std::exception_ptr* (*error)(const Task& task) noexcept;  // null: none
+    bool (*cancelled)(const Task& task) noexcept;
+    void (*destroy)(Task& task) noexcept;
+  };
 
-  Task(Loop& loop, Destroy destroy, std::coroutine_handle<> root, const TaskOptions& options);
+  Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options);
   ~Task();
 
  private:
@@ -85,21 +91,21 @@ class Task : public Entry {
   /// An exception that nobody has seen is logged; then the block is given back.
   void last_reference_gone() noexcept;
 
-  virtual const std::exception_ptr* outcome_error() const noexcept = 0;
-  virtual bool outcome_cancelled() const noexcept = 0;
+  const std::exception_ptr* outcome_error() const noexcept { return outcome_->error(*this); }
+  bool outcome_cancelled() const noexcept { return outcome_->cancelled(*this); }
 
-  std::coroutine_handle<> resume_;  // the leaf frame; at the end the root frame
-  Loop* loop_;
-  Wait* wait_ = nullptr;
-  std::uint32_t references_ = 1;    // one for itself until it is done
-  std::uint32_t cancel_requests_ = 0;
-  TaskState state_ = TaskState::created;
+  TaskState state_ = TaskState::created;  // these three share a cache line with what the ready queue touches
   Pending pending_ = Pending::nothing;
-  bool registered_ = false;  // in all_tasks; an eager start enters as it first blocks
-  bool fetched_ = false;     // somebody has seen the exception
-  bool listed_as_unfetched_ = false;
-  bool collected_ = false;   // by the drop that is under way
-  bool listed_ = false;      // in the worklist of inheritance
+  Wait* wait_ = nullptr;
+  Loop* loop_;
+  const Outcome* outcome_;
+  std::uint32_t references_ = 1;  // one for itself until it is done
+  std::uint32_t cancel_requests_ : 24 = 0;
+  bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
+  bool fetched_ : 1 = false;     // somebody has seen the exception
+  bool listed_as_unfetched_ : 1 = false;
+  bool collected_ : 1 = false;   // by the drop that is under way
+  bool listed_ : 1 = false;      // in the worklist of inheritance
   double base_ = 0;
   LendingHeap lending_;
   Holding* holdings_ = nullptr;
@@ -111,7 +117,6 @@ class Task : public Entry {
   Task* behind_ = nullptr;
   std::uint64_t id_ = 0;
   char* name_ = nullptr;  // pooled: length, then characters
-  Destroy destroy_;
 };
 
 /// Tasks linked through their registry fields; a task is in one such list at most.
@@ -199,17 +204,19 @@ template <class T>
 class TaskBlock final : public Task, public Pooled {
  public:
   TaskBlock(Loop& loop, typename Coro<T>::Handle root, const TaskOptions& options)
-      : Task(loop, [](Task& task) noexcept { delete static_cast<TaskBlock*>(&task); }, root, options) {
+      : Task(loop, outcome, root, options) {
     root.promise().deliver_to(result);
   }
 
   Result<T> result;
 
  private:
-  const std::exception_ptr* outcome_error() const noexcept override {
-    return result.has_error() ? &result.error() : nullptr;
-  }
-  bool outcome_cancelled() const noexcept override { return result.is_cancelled(); }
+  static const TaskBlock& block(const Task& task) noexcept { return static_cast<const TaskBlock&>(task); }
+
+  static constexpr Outcome outcome{
+      [](const Task& task) noexcept { return block(task).result.has_error() ? &block(task).result.error() : nullptr; },
+      [](const Task& task) noexcept { return block(task).result.is_cancelled(); },
+      [](Task& task) noexcept { delete static_cast<TaskBlock*>(&task); }};
 };
 
 }  // namespace detail
