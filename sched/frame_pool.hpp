@@ -8,7 +8,8 @@
 // 2. A block may be freed on another thread than the one that took it: it joins that thread's list.
 // 3. What is free when a thread ends goes to the depot, from which empty lists are filled first. Slabs are never
 //    returned to the system, for when a thread ends its blocks may be anywhere.
-// 4. A block in a free list is poisoned under AddressSanitizer, and each block is a slab of its own there.
+// 4. A block in a free list is poisoned under AddressSanitizer; there each block is a slab of its own, and goes back to
+//    the system at the thread's end.
 //
 // Cost: two loads and a store.
 #pragma once
