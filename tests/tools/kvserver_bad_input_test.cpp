@@ -310,7 +310,8 @@ TEST(KvServerMaxClients, refuses_one_too_many_with_a_text_and_takes_the_next_whe
 }
 
 TEST(KvServerDescriptors, that_run_out_keep_new_clients_waiting_and_the_others_served) {
-  // UBSan looks at an object's type through a pipe; without a descriptor for it, every exception looks wrong to it.
+  // UBSan looks at an object's type through a pipe; without a descriptor for it, every exception looks wrong
+  // to it.
   if (with_asan()) GTEST_SKIP() << "sanitizers need descriptors themselves";
   const demo::ScratchDir dir;
   KvServer server(dir.path(), {"--appendonly", "no"});

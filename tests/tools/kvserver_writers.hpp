@@ -28,6 +28,7 @@ class Writer {
   /// Takes the replies that came before the server was gone.
   void finish();
   std::size_t acknowledged() const { return acknowledged_; }
+  bool waits() const { return !under_way_.empty(); }
   int fd() const { return peer_->fd(); }
 
   /// Compares the server's keys with what was acknowledged and what was under way, and takes them as the
