@@ -368,7 +368,7 @@ void UringDriver::submit() {
 void UringDriver::wait(std::int64_t deadline_ns) {
   if (queue_.size() > ring_->room()) submit();
   fill_ring();
-  if (completions_pending() || deadline_ns <= now_ns()) {
+  if (completions_pending() || (deadline_ns != no_deadline && deadline_ns <= now_ns())) {
     enter_working(0, IORING_ENTER_GETEVENTS);
   } else {
     ++counters_.waits;
