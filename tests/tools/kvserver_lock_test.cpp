@@ -15,7 +15,7 @@ constexpr int enough_waits = 25;
 
 /// The most steps of housekeeping that a request had to wait through, of at least `enough_waits` that had to
 /// wait.
-double longest_wait_in_steps(std::vector<std::string> more_options) {
+double longest_wait_in_steps(std::vector<std::string> more_options, double wanted_steps) {
   std::vector<std::string> options{"--appendonly", "no", "--housekeeping", "1", "--hold-lock", "3",
                                    "--flood",      "20", "--step-us",      "50"};
   options.insert(options.end(), more_options.begin(), more_options.end());
@@ -24,7 +24,7 @@ double longest_wait_in_steps(std::vector<std::string> more_options) {
   Peer peer = server.connect();
   const bool enough = comes_true([&] {
     for (int i = 0; i < 50; ++i) peer.ask({"SET", "key", "value"});
-    return server.info("lock_waits") >= enough_waits;
+    return server.info("lock_waits") >= enough_waits && server.info("lock_wait_steps_max") >= wanted_steps;
   });
   EXPECT_TRUE(enough) << server.info("lock_waits") << " waits";
   const double steps = server.info("lock_wait_steps_max");
@@ -34,7 +34,7 @@ double longest_wait_in_steps(std::vector<std::string> more_options) {
 
 TEST(KvServerLock, with_inheritance_a_request_waits_for_the_holders_steps_alone) {
   for (const char* policy : {"strict", "aging"}) {
-    const double steps = longest_wait_in_steps({"--policy", policy});
+    const double steps = longest_wait_in_steps({"--policy", policy}, 1);
     EXPECT_GE(steps, 1) << policy;
     EXPECT_LE(steps, 4) << policy;
   }
@@ -42,7 +42,8 @@ TEST(KvServerLock, with_inheritance_a_request_waits_for_the_holders_steps_alone)
 
 TEST(KvServerLock, without_it_everything_in_the_middle_comes_first) {
   for (const char* policy : {"strict", "aging"}) {
-    EXPECT_GE(longest_wait_in_steps({"--policy", policy, "--no-inheritance"}), 40) << policy;
+    // Whether a wait meets a burst of the flood is a matter of chance; that one does comes true soon.
+    EXPECT_GE(longest_wait_in_steps({"--policy", policy, "--no-inheritance"}, 40), 40) << policy;
   }
 }
 
