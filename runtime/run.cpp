@@ -14,9 +14,12 @@ struct Runtime::Parts {
   explicit Parts(const RuntimeOptions& options)
       : loop(driver, LoopOptions{.policy = options.policy,
                                  .age_unit = options.age_unit,
+                                 .policy_seed = options.policy_seed,
+                                 .custom_policy = options.custom_policy,
                                  .inheritance = options.inheritance,
                                  .step_budget = options.step_budget,
-                                 .max_nested_starts = options.max_nested_starts}) {
+                                 .max_nested_starts = options.max_nested_starts,
+                                 .slow_step = options.slow_step}) {
     if (!options.handle_signals) return;
     signals.emplace(loop, std::initializer_list<int>{SIGINT, SIGTERM}, [this](int signal) { on_signal(signal); });
   }

@@ -13,7 +13,9 @@
 #include <chrono>
 #include <coroutine>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -25,12 +27,19 @@ struct RuntimeOptions {
   PolicyKind policy = PolicyKind::aging;
   /// How much waiting is worth one unit of priority, under `aging`.
   std::chrono::nanoseconds age_unit = std::chrono::milliseconds(100);
+  /// Of `boost`'s random numbers.
+  std::uint64_t policy_seed = 1;
+  /// A policy of your own, instead of `policy`.
+  std::function<std::unique_ptr<Policy>()> custom_policy{};
   /// Off: waiting lends nothing. To compare.
   bool inheritance = true;
   /// A step that has run for longer gives way at its next checkpoint; also the longest harvest.
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   /// How deep eager starts may nest on the machine stack.
   unsigned max_nested_starts = 1000;
+  /// Steps longer than this are counted (`Loop::slow_steps`) and logged with the task and what it then waited for. Empty:
+  /// nobody watches; set, it costs two clock reads a step.
+  std::optional<std::chrono::nanoseconds> slow_step{};
   /// SIGINT and SIGTERM are taken while `run` runs, and left as they were at its end.
   bool handle_signals = true;
 };

@@ -1,7 +1,7 @@
 // What the ready queue holds: a task or a handle.
 //
-// Owns: the fields by which an entry is ordered and found again. Written by the ready queue alone; where a task goes on
-// is its own affair, and lies here because the queue asks the cache for it a few entries ahead.
+// Owns: the fields by which an entry is ordered and found again, written by the ready queue alone. What else a switch of
+// a task touches lies here too, to be in the same cache line; the queue asks the cache for it a few entries ahead.
 #pragma once
 
 #include <coroutine>
@@ -13,18 +13,22 @@ namespace heirloop {
 
 class Entry;
 class ReadyQueue;
+class Wait;
+
+/// Behind a step a task stands in one of the first three, mostly.
+enum class TaskState : std::uint8_t { created, ready, blocked, running, done };
 
 namespace detail {
 class PositionalList;
 class ReadyHeap;
-bool runs_before(const Entry& a, const Entry& b) noexcept;
+struct RunsBefore;
 }  // namespace detail
 
 class Entry {
  public:
   enum class Kind : std::uint8_t { task, handle };
 
-  explicit Entry(Kind kind) noexcept : level_(0), kind_(kind) {}
+  explicit Entry(Kind kind) noexcept : kind_(kind) {}
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
 
@@ -36,21 +40,35 @@ class Entry {
   /// The key by which the entry stands, or was last chosen. Nanoseconds under `aging`.
   std::int64_t key() const noexcept { return key_; }
 
+  /// The loop's clock as it became ready, ns; of an entry with a position only once it was popped.
+  std::int64_t ready_time_ns() const noexcept { return ready_time_; }
+
+  /// The number of its arrival in the ready queue; of an entry with a position, no meaning.
+  std::uint64_t arrival() const noexcept { return arrival_; }
+
  protected:
   ~Entry() = default;
 
-  std::coroutine_handle<> resume_;  // a task's leaf frame, at the end its root frame; null in handles
+  enum class Pending : std::uint8_t { nothing, cancel, thrown };
+
+  // A task's own.
+  std::coroutine_handle<> resume_;  // its leaf frame, at the end its root frame; null in handles
+  Wait* wait_ = nullptr;
+  TaskState state_ = TaskState::created;
+  Pending pending_ = Pending::nothing;
 
  private:
   friend class ReadyQueue;
   friend class detail::PositionalList;
   friend class detail::ReadyHeap;
-  friend bool detail::runs_before(const Entry& a, const Entry& b) noexcept;
+  friend struct detail::RunsBefore;
 
   enum class Place : std::uint8_t { none, ring, heap, positional };
 
-  // With the first fields of Task: what a switch touches, in one cache line.
-  std::int64_t key_ = 0;
+  Kind kind_;
+  Place place_ = Place::none;
+  std::uint32_t slot_ = 0;     // position in the ring, index in the heap; in the positional list: the gap
+  std::int64_t key_ = 0;       // of a positional entry: the time of becoming ready
   union {
     std::int64_t ready_time_ = 0;  // ns; kept when the entry is re-keyed
     Entry* before_;                // positional list
@@ -59,12 +77,9 @@ class Entry {
     std::uint64_t arrival_ = 0;  // kept when the entry is re-keyed
     Entry* behind_;              // positional list
   };
+  std::uint64_t ticket_ = 0;  // of the level to which its urgency belongs; its last six bits are the level's index
+
   Urgency urgency_;
-  std::int64_t level_id_ = 0;  // the policy's level of the urgency
-  std::uint32_t slot_ = 0;     // position in the ring, index in the heap; in the positional list: the gap
-  std::uint8_t level_ : 6;     // where that level was last found
-  Kind kind_ : 2;
-  Place place_ = Place::none;
 };
 
 }  // namespace heirloop

@@ -1,6 +1,8 @@
 #include <heirloop/sched/inheritance.hpp>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include <heirloop/sched/loop.hpp>
 
@@ -8,7 +10,7 @@ namespace heirloop {
 
 struct Inheritance {
   static Urgency due(const Task& task) noexcept {
-    Urgency best{task.base_};
+    Urgency best = task.base_;
     if (const Holding* top = task.lending_.top()) best = most_urgent(best, top->best());
     return best;
   }
@@ -87,7 +89,7 @@ struct Inheritance {
     const Holding* top = owner.lending_.top();
     if (top == nullptr || top->best() != urgency) return false;
     const Task& waiter = *top->resource->waiters().most_urgent_waiter()->wait().task();
-    return Urgency{waiter.base_} == urgency;
+    return waiter.base_ == urgency;
   }
 
   static void drop(Task& task) noexcept {
@@ -96,7 +98,7 @@ struct Inheritance {
     Worklist work;
     const auto collect = [&](Task& owner) {
       if (owner.collected_ || owner.urgency() != old) return;
-      if (Urgency{owner.base_} == old || held_up(owner, old)) return;
+      if (owner.base_ == old || held_up(owner, old)) return;
       owner.collected_ = true;
       collected.add(owner);
     };
@@ -104,7 +106,7 @@ struct Inheritance {
     collected.add(task);
     while (Task* next = collected.take()) {
       if (next->state_ == TaskState::blocked) {
-        set(*next, Urgency{next->base_});
+        set(*next, next->base_);
         reorder(*next, collect);
       }
       work.add(*next);
@@ -130,9 +132,40 @@ struct Inheritance {
     }
   }
 
-  static void set_base(Task& task, double priority) noexcept {
-    task.base_ = priority;
+  static void set_base(Task& task, const Urgency& urgency) noexcept {
+    task.base_ = urgency;
     settle(task);
+  }
+
+  static void settle_all(Loop& loop) {
+    std::vector<WaitNode*> nodes;
+    for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+      if (task->state_ == TaskState::blocked) {
+        for (WaitNode* node = task->wait_->nodes(); node != nullptr; node = node->next_of_wait()) nodes.push_back(node);
+      }
+      task->lending_ = {};
+      for (Holding* held = task->holdings_; held != nullptr; held = held->behind) {
+        held->lends = false;
+        held->lend = {};
+      }
+    }
+    std::sort(nodes.begin(), nodes.end(), [](const WaitNode* a, const WaitNode* b) { return a->arrival() < b->arrival(); });
+    std::vector<WaiterQueue*> queues;
+    for (WaitNode* node : nodes) {
+      queues.push_back(node->queue());
+      node->queue()->erase(*node);
+    }
+    for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+      task->base_ = loop.policy().urgency({task->base_.priority, task->deadline_ns_, task->group_});
+      set(*task, task->base_);
+    }
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      WaiterQueue& queue = *queues[i];
+      const Urgency before = queue.best();
+      const bool was_empty = queue.empty();
+      queue.push_again(*nodes[i], nodes[i]->wait().task()->urgency(), loop.policy());
+      queue_changed(queue, before, was_empty);
+    }
   }
 
   static void queue_changed(WaiterQueue& queue, const Urgency& before, bool was_empty) noexcept {
@@ -209,8 +242,8 @@ void detail::end_lending(Holding& holding, Task& owner) noexcept {
   Inheritance::settle(owner);
 }
 
-void set_base_priority(Task& task, double priority) noexcept {
-  Inheritance::set_base(task, priority);
-}
+void settle_all(Loop& loop) { Inheritance::settle_all(loop); }
+
+void set_base_urgency(Task& task, const Urgency& urgency) noexcept { Inheritance::set_base(task, urgency); }
 
 }  // namespace heirloop

@@ -28,8 +28,12 @@ void leave_queues(Wait& wait) noexcept;
 /// A waiter stands in `to` from now on, instead of the queue it was in; its wait goes on, as long as before.
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept;
 
-/// Everything that a change of the task's base priority moves.
-void set_base_priority(Task& task, double priority) noexcept;
+/// Everything that a change of what the task itself demands moves.
+void set_base_urgency(Task& task, const Urgency& urgency) noexcept;
+
+/// The policy has changed, and no ready entry stands in the queue by priority: every task gets the urgency that its demand
+/// has now, every waiter its place, and every owner what is lent to it. Allocates.
+void settle_all(Loop& loop);
 
 namespace detail {
 void begin_lending(Holding& holding) noexcept;

@@ -11,9 +11,23 @@ namespace heirloop {
 
 using detail::this_thread;
 
+namespace {
+std::unique_ptr<Policy> first_policy(const LoopOptions& options) {
+  if (!options.custom_policy) return make_policy(options.policy, {options.age_unit, options.policy_seed});
+  auto policy = options.custom_policy();
+  if (policy == nullptr) throw std::invalid_argument("custom_policy gave no policy");
+  return policy;
+}
+}  // namespace
+
 Loop::Loop(Driver& driver, const LoopOptions& options)
-    : driver_(driver), ready_(make_policy(options.policy, options.age_unit)), options_(options) {
+    : driver_(driver), ready_(first_policy(options)), options_(options) {
   if (options.step_budget.count() <= 0) throw std::invalid_argument("step_budget must be longer than zero");
+  if (options.slow_step && options.slow_step->count() <= 0) {
+    throw std::invalid_argument("slow_step must be longer than zero; leave it empty to watch nothing");
+  }
+  ready_.policy().attach(driver_, groups_);
+  watched_ = options.slow_step.has_value();
   now_ns_ = driver_.now_ns();
 }
 
@@ -47,6 +61,7 @@ inline void Loop::turn() {
     return;
   }
   if (driver_.holds_more_urgent_than(entry->urgency())) [[unlikely]] driver_.submit();
+  if (watched_) [[unlikely]] return dispatch_watched(*entry);
   dispatch(*entry);
 }
 
@@ -84,6 +99,43 @@ std::coroutine_handle<> Loop::next_frame(Task& task) {
   return std::exchange(this_thread.next, nullptr);
 }
 
+/// As dispatch, for an observer and the limit of a step.
+void Loop::dispatch_watched(Entry& entry) {
+  if (observer_ != nullptr) observer_->step_begins(entry, now_ns_);
+  if (!options_.slow_step) {
+    dispatch(entry);
+  } else {
+    const TaskRef task(entry.kind() == Entry::Kind::task ? static_cast<Task*>(&entry) : nullptr);
+    const std::int64_t began_ns = driver_.now_ns();
+    dispatch(entry);
+    const std::int64_t took_ns = driver_.now_ns() - began_ns;
+    if (took_ns > options_.slow_step->count()) {
+      ++slow_steps_;
+      log_slow_step(task, took_ns);
+    }
+  }
+  if (observer_ != nullptr) observer_->step_ended();
+}
+
+void Loop::log_slow_step(const TaskRef& task, std::int64_t took_ns) const {
+  const auto us = [](std::int64_t ns) { return static_cast<double>(ns) / 1e3; };
+  std::string place = "a handle";
+  if (task) {
+    const Wait* wait = task.state() == TaskState::blocked ? task.get()->wait() : nullptr;
+    place = task.name() + " (then " + (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) + ")";
+  }
+  logger().warn("a step of {} took {:.1f} us, over the limit of {:.1f} us; nothing else ran meanwhile", place, us(took_ns),
+                us(options_.slow_step->count()));
+}
+
+void Loop::set_policy(std::unique_ptr<Policy> policy) {
+  if (policy == nullptr) throw std::invalid_argument("set_policy needs a policy");
+  if (nested_ != 0) throw InvalidStateError("the policy can't be changed in the eager part of a start");
+  policy->attach(driver_, groups_);
+  ready_.set_policy(std::move(policy), [this] { settle_all(*this); });
+  if (step_ != nullptr) ready_.renew_key(*step_);
+}
+
 void Loop::take_what_came() {
   if (driver_.look() != 0) {
     driver_.harvest(options_.step_budget.count());
@@ -97,8 +149,12 @@ void Loop::turn_until(Done done) {
   contract(this_thread.task == nullptr, "a loop is not run from inside a task");
   struct Scope {
     detail::ThisThread before = this_thread;
-    ~Scope() { this_thread = before; }
-  } scope;
+    Loop& loop;
+    ~Scope() {
+      this_thread = before;
+      loop.step_ = nullptr;
+    }
+  } scope{.loop = *this};
   if (this_thread.loop != nullptr && this_thread.loop != this) {
     throw InvalidStateError("a loop runs in this thread already");
   }
@@ -150,6 +206,7 @@ void Loop::refresh() {
   if (timers_.has_undated()) timers_.date_all(now_ns_);
   if (timers_.next_deadline() <= now_ns_) timers_.fire_due(now_ns_);
   driver_.submit();
+  ready_.policy().maintain(ready_);
   if (armed_tick_ns_ <= now_ns_) armed_tick_ns_ = Driver::no_deadline;
   if (timers_.next_deadline() < armed_tick_ns_ && !ready_.empty()) {
     armed_tick_ns_ = std::max(timers_.next_deadline(), now_ns_ + min_tick_ns);
@@ -168,7 +225,7 @@ void Loop::sleep() {
 void Loop::take_posts() noexcept {
   for (Callback* post = inbox_.take_all(); post != nullptr;) {
     Callback* following = Inbox::next(*post);
-    ready_.set_urgency(*post, Urgency{post->posted_priority()});
+    ready_.set_urgency(*post, policy().urgency({.priority = post->posted_priority()}));
     ready_.push(*post, now_ns_);
     post = following;
   }
@@ -322,6 +379,7 @@ void Loop::task_ended(Task& task) noexcept {
     task.listed_as_unfetched_ = true;
     unfetched_.push_front(task);
   }
+  count_deadline(task);
   TaskRef last(&task);
   --task.references_;  // a task no longer keeps itself alive
 }

@@ -13,12 +13,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <heirloop/sched/callback.hpp>
 #include <heirloop/sched/driver.hpp>
+#include <heirloop/sched/group.hpp>
 #include <heirloop/sched/ready_queue.hpp>
 #include <heirloop/sched/task.hpp>
 #include <heirloop/sched/this_thread.hpp>
@@ -29,9 +32,24 @@ namespace heirloop {
 struct LoopOptions {
   PolicyKind policy = PolicyKind::aging;
   std::chrono::nanoseconds age_unit = std::chrono::milliseconds(100);
+  std::uint64_t policy_seed = 1;                            ///< of a policy with random numbers
+  std::function<std::unique_ptr<Policy>()> custom_policy{};  ///< when set, instead of `policy`
   bool inheritance = true;  ///< off: waiting lends nothing; to compare
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   unsigned max_nested_starts = 1000;
+  std::optional<std::chrono::nanoseconds> slow_step{};  ///< longer steps are counted and logged; costs two clock reads a step
+};
+
+/// Sees every dispatch. Costs a virtual call before and after each step while it is set.
+class StepObserver {
+ public:
+  virtual ~StepObserver() = default;
+
+  /// The loop has chosen `entry`; `now_ns` is its cached clock. Runs in the loop: must not touch a task.
+  virtual void step_begins(const Entry& entry, std::int64_t now_ns) = 0;
+
+  /// The step is over; the entry may be gone.
+  virtual void step_ended() = 0;
 };
 
 class Loop {
@@ -63,6 +81,27 @@ class Loop {
   ReadyQueue& ready() noexcept { return ready_; }
   TimerQueue& timers() noexcept { return timers_; }
   const Policy& policy() const noexcept { return ready_.policy(); }
+
+  /// From the next step on entries run in this order. Every ready task stays ready, every waiter waiting.
+  /// Errors: std::invalid_argument for null; InvalidStateError inside the eager part of a start.
+  /// Cost: O(n log n) in the number of tasks; allocates.
+  void set_policy(std::unique_ptr<Policy> policy);
+
+  /// Lives as long as the loop. Errors: std::invalid_argument as GroupTree::create.
+  SchedulingGroup& create_group(const GroupOptions& options) { return groups_.create(options); }
+  const GroupTree& groups() const noexcept { return groups_; }
+
+  /// Tasks whose deadline had passed when they ended or got another one. By the cached clock.
+  std::uint64_t missed_deadlines() const noexcept { return missed_deadlines_; }
+
+  /// Steps that were longer than `slow_step`.
+  std::uint64_t slow_steps() const noexcept { return slow_steps_; }
+
+  /// Null: none. The observer must live until it is taken back.
+  void set_observer(StepObserver* observer) noexcept {
+    observer_ = observer;
+    watched_ = observer != nullptr || options_.slow_step.has_value();
+  }
 
   /// The cached clock, ns.
   std::int64_t now_ns() const noexcept { return now_ns_; }
@@ -97,7 +136,7 @@ class Loop {
   /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
   /// or the step is over its budget.
   bool should_yield() noexcept {
-    return (driver_.look() | inbox_.look()) != 0 || ready_.precedes(step_->key()) ||
+    return (driver_.look() | inbox_.look()) != 0 || ready_.precedes(step_->key(), step_->urgency()) ||
            ((++checkpoints_ % 16 == 0) && over_budget());
   }
 
@@ -160,7 +199,7 @@ class Loop {
   template <class F>
   void call_soon(F&& function) {
     Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
-    ready_.set_urgency(*callback, Urgency{creator_priority()});
+    ready_.set_urgency(*callback, creator_urgency());
     ready_.push(*callback, now_ns_);
   }
 
@@ -172,10 +211,20 @@ class Loop {
     post_callback(*callback, priority);
   }
 
+  /// What handles of the current task stand by: its base priority and its group, without its deadline.
+  Urgency creator_urgency() const noexcept {
+    return policy().urgency({.priority = creator_priority(), .group = creator_group()});
+  }
+
   /// The base priority of the current task; NORMAL outside tasks.
   static double creator_priority() noexcept {
     const Task* task = detail::this_thread.task;
-    return task == nullptr ? priority::normal : task->base_;
+    return task == nullptr ? priority::normal : task->base_.priority;
+  }
+
+  static SchedulingGroup* creator_group() noexcept {
+    const Task* task = detail::this_thread.task;
+    return task == nullptr ? nullptr : task->group_;
   }
 
  private:
@@ -193,6 +242,8 @@ class Loop {
   [[gnu::always_inline]] void turn();
   [[gnu::always_inline]] void dispatch(Entry& entry);
   [[gnu::always_inline]] void run_task(Task& task);
+  void dispatch_watched(Entry& entry);
+  void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
   std::coroutine_handle<> next_frame(Task& task);
   void run_nested(Task& task);
@@ -206,6 +257,9 @@ class Loop {
   template <class Done>
   void turn_until(Done done);
 
+  void count_deadline(const Task& task) noexcept {
+    if (task.deadline_ns_ < now_ns_) [[unlikely]] ++missed_deadlines_;
+  }
   void register_task(Task& task) noexcept;
   void task_ended(Task& task) noexcept;
   void make_ready(Task& task) noexcept;
@@ -214,6 +268,7 @@ class Loop {
   void forget_unfetched(Task& task) noexcept;
 
   Driver& driver_;
+  GroupTree groups_;
   ReadyQueue ready_;
   TimerQueue timers_;
   Inbox inbox_;
@@ -225,11 +280,15 @@ class Loop {
   unsigned until_refresh_ = 1;  // steps; 1: before the next one
 
   std::uint64_t dispatches_ = 0;
-  const Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
+  Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
   unsigned checkpoints_ = 0;
   std::uint64_t budget_step_ = 0;  // the dispatch in which the clock was last read for the budget, and what it said
   std::int64_t budget_start_ns_ = 0;
   unsigned nested_ = 0;
+  bool watched_ = false;  // by an observer, or for slow steps
+  StepObserver* observer_ = nullptr;
+  std::uint64_t slow_steps_ = 0;
+  std::uint64_t missed_deadlines_ = 0;
 
   std::uint64_t next_task_id_ = 1;
   TaskList tasks_;      // registered and not done, last created first

@@ -6,75 +6,56 @@
 #include <stdexcept>
 #include <string>
 
+#include <heirloop/sched/policies/policies.hpp>
+
 namespace heirloop {
 namespace {
 
-constexpr std::int64_t finite_limit = std::int64_t{1} << 60;
-constexpr std::int64_t infinite_offset = std::int64_t{1} << 61;
-
-class Fifo final : public Policy {
- public:
-  std::string_view name() const noexcept override { return "fifo"; }
-  bool keyed_by_time() const noexcept override { return true; }
-  std::int64_t offset(const Urgency&) const noexcept override { return 0; }
-  std::int64_t level(const Urgency&) const noexcept override { return 0; }
-};
-
-class Strict final : public Policy {
- public:
-  std::string_view name() const noexcept override { return "strict"; }
-  bool keyed_by_time() const noexcept override { return false; }
-  bool key_is_urgency() const noexcept override { return true; }
-
-  /// The bits of an IEEE double, as a signed integer, in the order of the doubles.
-  std::int64_t offset(const Urgency& urgency) const noexcept override {
-    const auto bits = std::bit_cast<std::int64_t>(urgency.priority);
-    return bits >= 0 ? bits : std::int64_t{-1} - (bits & std::int64_t{0x7fff'ffff'ffff'ffff});
-  }
-};
-
-class Aging final : public Policy {
- public:
-  explicit Aging(std::chrono::nanoseconds age_unit) : age_unit_ns_(static_cast<double>(age_unit.count())) {}
-
-  std::string_view name() const noexcept override { return "aging"; }
-  bool keyed_by_time() const noexcept override { return true; }
-
-  std::int64_t offset(const Urgency& urgency) const noexcept override {
-    if (std::isinf(urgency.priority)) return urgency.priority < 0 ? -infinite_offset : infinite_offset;
-    const double limit = static_cast<double>(finite_limit);
-    return static_cast<std::int64_t>(std::clamp(urgency.priority * age_unit_ns_, -limit, limit));
-  }
-
- private:
-  double age_unit_ns_;
-};
-
-struct Named {
+struct Listed {
   PolicyKind kind;
   std::string_view name;
+  std::unique_ptr<Policy> (*make)(const PolicyOptions&);
 };
-constexpr std::array<Named, 3> policies{{{PolicyKind::fifo, "fifo"},
-                                         {PolicyKind::strict, "strict"},
-                                         {PolicyKind::aging, "aging"}}};
+constexpr std::array policies_listed{Listed{PolicyKind::fifo, "fifo", policies::make_fifo},
+                                     Listed{PolicyKind::strict, "strict", policies::make_strict},
+                                     Listed{PolicyKind::aging, "aging", policies::make_aging},
+                                     Listed{PolicyKind::boost, "boost", policies::make_boost},
+                                     Listed{PolicyKind::edf, "edf", policies::make_edf},
+                                     Listed{PolicyKind::shares, "shares", policies::make_shares}};
+
+constexpr auto kinds = [] {
+  std::array<PolicyKind, policies_listed.size()> all{};
+  std::transform(policies_listed.begin(), policies_listed.end(), all.begin(), [](const Listed& p) { return p.kind; });
+  return all;
+}();
+
+constexpr double finite_limit = 0x1p60;
+constexpr std::int64_t infinite_offset = std::int64_t{1} << 61;
 
 }  // namespace
 
-std::unique_ptr<Policy> make_policy(PolicyKind kind, std::chrono::nanoseconds age_unit) {
-  switch (kind) {
-    case PolicyKind::fifo:
-      return std::make_unique<Fifo>();
-    case PolicyKind::strict:
-      return std::make_unique<Strict>();
-    case PolicyKind::aging:
-      if (age_unit.count() <= 0) throw std::invalid_argument("age_unit must be longer than zero");
-      return std::make_unique<Aging>(age_unit);
+std::int64_t policies::ordered_bits(double priority) noexcept {
+  const auto bits = std::bit_cast<std::int64_t>(priority);
+  return bits >= 0 ? bits : std::int64_t{-1} - (bits & std::int64_t{0x7fff'ffff'ffff'ffff});
+}
+
+std::int64_t policies::age_offset(double priority, double age_unit_ns) noexcept {
+  if (std::isinf(priority)) return priority < 0 ? -infinite_offset : infinite_offset;
+  return static_cast<std::int64_t>(std::clamp(priority * age_unit_ns, -finite_limit, finite_limit));
+}
+
+std::span<const PolicyKind> all_policies() noexcept { return kinds; }
+
+std::unique_ptr<Policy> make_policy(PolicyKind kind, const PolicyOptions& options) {
+  if (options.age_unit.count() <= 0) throw std::invalid_argument("age_unit must be longer than zero");
+  for (const Listed& policy : policies_listed) {
+    if (policy.kind == kind) return policy.make(options);
   }
   throw std::invalid_argument("unknown policy kind");
 }
 
 std::string_view to_string(PolicyKind kind) noexcept {
-  for (const Named& policy : policies) {
+  for (const Listed& policy : policies_listed) {
     if (policy.kind == kind) return policy.name;
   }
   return "unknown";
@@ -82,7 +63,7 @@ std::string_view to_string(PolicyKind kind) noexcept {
 
 PolicyKind policy_from_name(std::string_view name) {
   std::string known;
-  for (const Named& policy : policies) {
+  for (const Listed& policy : policies_listed) {
     if (policy.name == name) return policy.kind;
     known.append(known.empty() ? "" : ", ").append(policy.name);
   }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <stdexcept>
 
@@ -28,19 +29,34 @@ inline double checked_priority(double value) {
   return value + 0.0;  // −0 + 0 is +0
 }
 
-/// What a waiter lends and an owner inherits, whole.
+class SchedulingGroup;
+
+/// What a waiter lends and an owner inherits, whole. A policy makes it of a task's `Demand` (policy.hpp).
 struct Urgency {
   double priority = priority::normal;
+  std::int64_t rank = 0;                   ///< before priority: a deadline under `edf`, a latency target under `shares`
+  const SchedulingGroup* group = nullptr;  ///< who is charged, under `shares`; null elsewhere
 
   /// The urgency of a queue in which nobody waits: it never improves anything.
-  static constexpr Urgency none() noexcept { return {priority::when_idle}; }
+  static constexpr Urgency none() noexcept {
+    return {priority::when_idle, std::numeric_limits<std::int64_t>::max(), nullptr};
+  }
 
   friend constexpr bool operator==(const Urgency&, const Urgency&) noexcept = default;
 };
 
-/// True when `a` must run before `b` as far as urgency decides.
-constexpr bool more_urgent(const Urgency& a, const Urgency& b) noexcept { return a.priority < b.priority; }
+namespace detail {
+/// True when `a` has the larger share where the ways to the two groups part.
+bool heavier(const SchedulingGroup* a, const SchedulingGroup* b) noexcept;
+}  // namespace detail
 
-constexpr Urgency most_urgent(const Urgency& a, const Urgency& b) noexcept { return more_urgent(b, a) ? b : a; }
+/// True when `a` must run before `b` as far as urgency decides: rank, priority, share.
+inline bool more_urgent(const Urgency& a, const Urgency& b) noexcept {
+  if (a.rank != b.rank) [[unlikely]] return a.rank < b.rank;
+  if (a.priority != b.priority) return a.priority < b.priority;
+  return a.group != b.group && detail::heavier(a.group, b.group);
+}
+
+inline Urgency most_urgent(const Urgency& a, const Urgency& b) noexcept { return more_urgent(b, a) ? b : a; }
 
 }  // namespace heirloop

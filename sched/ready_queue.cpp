@@ -37,104 +37,146 @@ void PositionalList::erase(Entry& entry, std::uint32_t own) noexcept {
   --size_;
 }
 
-bool runs_before(const Entry& a, const Entry& b) noexcept {
-  if (a.key_ != b.key_) return a.key_ < b.key_;
-  if (a.level_id_ != b.level_id_ && a.urgency_.priority != b.urgency_.priority) {
-    return a.urgency_.priority < b.urgency_.priority;
-  }
-  return a.arrival_ < b.arrival_;
-}
-
-bool ReadyHeap::before(const Item& a, const Item& b) noexcept {
-  return a.key != b.key ? a.key < b.key : runs_before(*a.entry, *b.entry);
-}
-
 void ReadyHeap::moved(const Item& item, std::size_t index) noexcept {
   item.entry->slot_ = static_cast<std::uint32_t>(index);
 }
 
-void ReadyHeap::push(Entry& entry) {
+void ReadyHeap::push(Entry& entry, RunsBefore order) {
   items_.push_back({entry.key_, &entry});
   entry.place_ = Entry::Place::heap;
-  quad_sift_up(items_, items_.size() - 1, before, moved);
+  quad_sift_up(items_, items_.size() - 1, Before{order}, moved);
 }
 
-void ReadyHeap::erase(Entry& entry) noexcept {
+void ReadyHeap::erase(Entry& entry, RunsBefore order) noexcept {
   entry.place_ = Entry::Place::none;
-  quad_erase(items_, entry.slot_, before, moved);
+  quad_erase(items_, entry.slot_, Before{order}, moved);
 }
 
 }  // namespace detail
 
-ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy)
-    : time_mask_(policy->keyed_by_time() ? -1 : 0), policy_(std::move(policy)) {
-  current_ = &levels_[0];
-  levels_used_ = 1;
-  levels_[0].id = policy_->level(Urgency{});
-  levels_[0].offset = policy_->offset(Urgency{});
-  make_room(levels_[0]);
-}
+ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy) { set_policy(std::move(policy), {}); }
 
 ReadyQueue::~ReadyQueue() {
   for (std::size_t i = 0; i < max_levels; ++i) delete[] levels_[i].ring;
 }
 
-void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
-  const bool ordinary = entry.place_ == Entry::Place::ring || entry.place_ == Entry::Place::heap;
-  const std::int64_t level_id = policy_->level(urgency);
-  if (!ordinary || level_id == entry.level_id_) {
-    entry.urgency_ = urgency;
-    entry.level_id_ = level_id;
-    return;
+void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<void()>& settle_urgencies) {
+  std::vector<Entry*> ready;
+  for_each_ordinary([&](Entry& entry) { ready.push_back(&entry); });
+  std::sort(ready.begin(), ready.end(), [](const Entry* a, const Entry* b) { return a->arrival_ < b->arrival_; });
+  for (std::uint32_t i = 0; i < levels_used_; ++i) {
+    Level& level = levels_[i];
+    std::fill_n(level.ring, std::size_t{level.mask} + 1, nullptr);
+    level.ticket = 0;
+    level.head = level.tail = level.holes = 0;
   }
-  erase_ordinary(entry);
+  policy_ = std::move(policy);
+  division_ = policy_->division();
+  time_mask_ = policy_->keyed_by_time() ? -1 : 0;
+  order_ = {policy_->priority_breaks_ties()};
+  parts_.clear();
+  parts_.resize(1);
+  live_levels_ = 0;
+  levels_used_ = 1;
+  current_ = &levels_[0];
+  if (current_->ring == nullptr) make_room(*current_);
+  const Urgency first = policy_->urgency(Demand{});
+  give_level(*current_, first, policy_->level(first), 0);
+  other_key_ = positional_.empty() && division_ == nullptr ? nothing : unknown;
+  for (Entry* entry : ready) {
+    entry->place_ = Entry::Place::none;
+    entry->ticket_ = 0;
+    if (entry->kind() == Entry::Kind::handle) entry->urgency_ = policy_->urgency({.priority = entry->urgency_.priority});
+  }
+  if (settle_urgencies) settle_urgencies();
+  for (Entry* entry : ready) place(*entry);
+}
+
+void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
+  if (entry.urgency_ == urgency) return;
+  const bool ordinary = entry.place_ == Entry::Place::ring || entry.place_ == Entry::Place::heap;
+  if (ordinary) erase_ordinary(entry);
   entry.urgency_ = urgency;
-  entry.level_id_ = level_id;
-  place(entry);
+  entry.ticket_ = 0;
+  if (ordinary) place(entry);
+}
+
+void ReadyQueue::rekey(Entry& entry, std::int64_t key) {
+  erase_ordinary(entry);
+  entry.key_ = key;
+  push_on_heap(parts_[part_of(entry.urgency_)], entry);
 }
 
 /// Into the ring of its level when that keeps the ring in order, else into the heap.
 void ReadyQueue::place(Entry& entry) {
-  Level* level = level_for(entry);
+  const std::uint32_t part = part_of(entry.urgency_);
+  Level* level = level_for(entry, part);
   if (level != nullptr) {
     entry.key_ = (entry.ready_time_ & time_mask_) + level->offset;
-    if (level->empty() || detail::runs_before(*level->last(), entry)) return append(*level, entry);
+    if (level->empty() || order_(*level->last(), entry)) return append(*level, entry);
   } else {
     entry.key_ = policy_->key(entry.urgency_, entry.ready_time_);
   }
-  heap_.push(entry);
-  if (entry.key_ < other_key_) other_key_ = entry.key_;
+  push_on_heap(parts_[part], entry);
 }
 
-/// The level of the entry, a free one renamed to it, or null when 64 others are in use.
-ReadyQueue::Level* ReadyQueue::level_for(Entry& entry) {
-  Level* found = &levels_[entry.level_];
-  if (found->id != entry.level_id_ || entry.level_ >= levels_used_) {
-    found = nullptr;
-    Level* free = nullptr;
-    for (std::uint32_t i = 0; i < levels_used_; ++i) {
-      if (levels_[i].id == entry.level_id_) {
-        found = &levels_[i];
-        break;
-      }
-      if (levels_[i].empty()) free = &levels_[i];
-    }
-    if (found == nullptr) {
-      // A ring in use for another level before is as good as a new one, but prefer not to rename while slots are left.
-      if (levels_used_ < max_levels) free = &levels_[levels_used_++];
-      if (free == nullptr) return nullptr;
-      found = free;
-      found->id = entry.level_id_;
-      found->offset = policy_->offset(entry.urgency_);
-      if (found->ring == nullptr) make_room(*found);
-    }
-    entry.level_ = index_of(*found) & 63;
+void ReadyQueue::push_on_heap(Part& part, Entry& entry) {
+  part.heap.push(entry, order_);
+  if (entry.key_ < other_key_) other_key_ = entry.key_;
+  became_ready(part);
+}
+
+std::uint32_t ReadyQueue::part_of(const Urgency& urgency) {
+  if (division_ == nullptr) return 0;
+  const std::size_t group = index_of(urgency.group);
+  if (group >= parts_.size()) parts_.resize(group + 1);
+  return static_cast<std::uint32_t>(group);
+}
+
+void ReadyQueue::became_ready(Part& part) noexcept {
+  if (division_ == nullptr || part.told) return;
+  part.told = true;
+  division_->group_ready(static_cast<std::size_t>(&part - parts_.data()));
+}
+
+/// The level of the entry, a free one given to it, or null when 64 others are in use.
+ReadyQueue::Level* ReadyQueue::level_for(Entry& entry, std::uint32_t part) {
+  if (Level& last = levels_[entry.ticket_ % max_levels]; last.ticket == entry.ticket_) return &last;
+  // With so many priorities in use a search costs more than it gains.
+  if (parts_[part].heap.size() >= max_levels) return nullptr;
+  const LevelId id = policy_->level(entry.urgency_);
+  Level* found = nullptr;
+  Level* free = nullptr;
+  for (std::uint32_t i = 0; i < levels_used_ && found == nullptr; ++i) {
+    if (levels_[i].id == id && levels_[i].part == part) found = &levels_[i];
+    if (levels_[i].empty()) free = &levels_[i];
   }
+  if (found == nullptr) {
+    // A ring in use for another level before is as good as a new one, but prefer not to take it while slots are left.
+    if (levels_used_ < max_levels) free = &levels_[levels_used_++];
+    if (free == nullptr) return nullptr;
+    found = free;
+    give_level(*found, entry.urgency_, id, part);
+    if (found->ring == nullptr) make_room(*found);
+  }
+  entry.ticket_ = found->ticket;
   return found;
 }
 
+void ReadyQueue::give_level(Level& level, const Urgency& urgency, const LevelId& id, std::uint32_t part) {
+  const std::uint64_t bit = std::uint64_t{1} << index_of(level);
+  parts_[level.part < parts_.size() ? level.part : 0].levels &= ~bit;
+  parts_[part].levels |= bit;
+  tickets_ += max_levels;
+  level.ticket = tickets_ + index_of(level);
+  level.id = id;
+  level.part = part;
+  level.offset = policy_->offset(urgency);
+}
+
 std::size_t ReadyQueue::size() const noexcept {
-  std::size_t entries = heap_.size() + positional_.size();
+  std::size_t entries = positional_.size();
+  for (const Part& part : parts_) entries += part.heap.size();
   for (std::uint32_t i = 0; i < levels_used_; ++i) entries += levels_[i].size();
   return entries;
 }
@@ -144,8 +186,10 @@ void ReadyQueue::append_rarely(Level& level, Entry& entry) {
   const bool was_empty = level.head == level.tail;
   if (!was_empty) make_room(level);
   append_now(level, entry);
-  if (!was_empty || &level == current_) return;
-  const std::uint8_t index = index_of(level);
+  if (!was_empty) return;
+  became_ready(parts_[level.part]);
+  if (&level == current_) return;
+  const std::uint32_t index = index_of(level);
   live_levels_ |= std::uint64_t{1} << index;
   head_key_[index] = entry.key_;
   if (entry.key_ < other_key_) other_key_ = entry.key_;
@@ -175,19 +219,18 @@ void ReadyQueue::make_room(Level& level) {
 }
 
 void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_t now_ns) {
-  entry.ready_time_ = now_ns;
-  entry.arrival_ = ++arrivals_;
-  entry.key_ = policy_->key(entry.urgency_, now_ns);
+  ++arrivals_;
+  entry.key_ = now_ns;
   entry.place_ = Entry::Place::positional;
   positional_.insert(entry, position);
   other_key_ = unknown;
 }
 
-/// There are positional entries, or the current level is empty or has perhaps lost.
+/// There are positional entries, or the policy divides, or the current level is empty or has perhaps lost.
 Entry* ReadyQueue::pop_rarely() noexcept {
-  if (positional_.empty()) return pop_elsewhere();
+  if (positional_.empty()) return pop_ordinary();
   if (!positional_.front_due()) {
-    if (Entry* entry = pop_elsewhere()) {
+    if (Entry* entry = pop_ordinary()) {
       positional_.ordinary_popped();
       other_key_ = unknown;
       return entry;
@@ -196,13 +239,27 @@ Entry* ReadyQueue::pop_rarely() noexcept {
   Entry* entry = positional_.front();
   positional_.erase(*entry, 0);
   entry->place_ = Entry::Place::none;
+  entry->ready_time_ = entry->key_;
+  entry->key_ = policy_->key(entry->urgency_, entry->ready_time_);
   other_key_ = unknown;
   return entry;
 }
 
-/// The ordinary entry that runs first of all.
-Entry* ReadyQueue::pop_elsewhere() noexcept {
-  const std::uint8_t index = index_of(*current_);
+Entry* ReadyQueue::pop_ordinary() noexcept {
+  if (division_ == nullptr) return pop_from(parts_[0]);
+  for (;;) {
+    const std::size_t group = division_->choose(*this);
+    Entry* entry = group == Division::nobody ? nullptr : pop_from(parts_[group]);
+    other_key_ = unknown;
+    if (entry != nullptr || group == Division::nobody) return entry;
+    parts_[group].told = false;
+    division_->group_empty(group);
+  }
+}
+
+/// The entry of the part that runs first.
+Entry* ReadyQueue::pop_from(Part& part) noexcept {
+  const std::uint32_t index = index_of(*current_);
   if (const Entry* first = current_->first()) {
     live_levels_ |= std::uint64_t{1} << index;
     head_key_[index] = first->key_;
@@ -212,11 +269,11 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
   std::int64_t best_key = nothing;
   std::int64_t second_key = nothing;
   Level* best = nullptr;
-  for (std::uint64_t rest = live_levels_; rest != 0; rest &= rest - 1) {
+  for (std::uint64_t rest = live_levels_ & part.levels; rest != 0; rest &= rest - 1) {
     const auto i = static_cast<std::size_t>(std::countr_zero(rest));
     const std::int64_t key = head_key_[i];
     bool better = key < best_key;
-    if (key == best_key && best != nullptr) better = detail::runs_before(*levels_[i].first(), *best->first());
+    if (key == best_key && best != nullptr) better = order_(*levels_[i].first(), *best->first());
     if (better) {
       second_key = best_key;
       best_key = key;
@@ -225,10 +282,10 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
       second_key = key;
     }
   }
-  const std::int64_t heap_key = heap_.top_key();
-  if (!heap_.empty() && (best == nullptr || detail::runs_before(*heap_.top(), *best->first()))) {
-    Entry* entry = heap_.top();
-    heap_.erase(*entry);
+  const std::int64_t heap_key = part.heap.top_key();
+  if (!part.heap.empty() && (best == nullptr || order_(*part.heap.top(), *best->first()))) {
+    Entry* entry = part.heap.top();
+    part.heap.erase(*entry, order_);
     other_key_ = unknown;
     return entry;
   }
@@ -244,18 +301,33 @@ Entry* ReadyQueue::pop_elsewhere() noexcept {
   return entry;
 }
 
-bool ReadyQueue::others_precede(std::int64_t key) noexcept {
+const Entry* ReadyQueue::first_of(std::size_t group) const noexcept {
+  if (group >= parts_.size()) return nullptr;
+  const Part& part = parts_[group];
+  const Entry* best = part.heap.empty() ? nullptr : part.heap.top();
+  for (std::uint64_t rest = part.levels; rest != 0; rest &= rest - 1) {
+    const Entry* first = levels_[std::countr_zero(rest)].peek();
+    if (first != nullptr && (best == nullptr || order_(*first, *best))) best = first;
+  }
+  return best;
+}
+
+bool ReadyQueue::others_precede(std::int64_t running_key, const Urgency& running) noexcept {
+  if (!positional_.empty() && positional_.front_due()) return true;
+  if (division_ != nullptr) {
+    const std::size_t group = index_of(running.group);
+    if (division_->gives_way(group)) return true;
+    const Entry* first = first_of(group);
+    return first != nullptr && first->key_ < running_key;
+  }
   live_levels_ &= ~(std::uint64_t{1} << index_of(*current_));
-  std::int64_t smallest = heap_.top_key();
+  std::int64_t smallest = parts_[0].heap.top_key();
   for (std::uint64_t rest = live_levels_; rest != 0; rest &= rest - 1) {
     smallest = std::min(smallest, head_key_[std::countr_zero(rest)]);
   }
-  if (positional_.empty()) {
-    other_key_ = smallest;
-  } else if (positional_.front_due()) {
-    return true;
-  }
-  return smallest < key;
+  if (positional_.empty()) other_key_ = smallest;
+  const Entry* first = current_->first();
+  return smallest < running_key || (first != nullptr && first->key_ < running_key);
 }
 
 void ReadyQueue::erase(Entry& entry) noexcept {
@@ -269,11 +341,12 @@ void ReadyQueue::erase(Entry& entry) noexcept {
 
 void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
   if (entry.place_ == Entry::Place::heap) {
-    if (heap_.top() == &entry) other_key_ = unknown;
-    heap_.erase(entry);
+    detail::ReadyHeap& heap = parts_[part_of(entry.urgency_)].heap;
+    if (heap.top() == &entry) other_key_ = unknown;
+    heap.erase(entry, order_);
     return;
   }
-  Level& level = levels_[entry.level_];
+  Level& level = levels_[entry.ticket_ % max_levels];
   level.at(entry.slot_) = nullptr;
   entry.place_ = Entry::Place::none;
   if (entry.slot_ == level.head) {
@@ -288,7 +361,7 @@ void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
 
 void ReadyQueue::front_changed(Level& level) noexcept {
   if (&level == current_) return;
-  const std::uint8_t index = index_of(level);
+  const std::uint32_t index = index_of(level);
   if (const Entry* first = level.first()) {
     head_key_[index] = first->key_;
   } else {
@@ -301,14 +374,9 @@ std::vector<Entry*> ReadyQueue::in_pop_order() const {
   std::vector<Entry*> ordinary;
   const std::size_t entries = size();
   ordinary.reserve(entries);
-  for (std::uint32_t i = 0; i < levels_used_; ++i) {
-    const Level& level = levels_[i];
-    for (std::uint32_t at = level.head; at != level.tail; ++at) {
-      if (Entry* entry = level.at(at)) ordinary.push_back(entry);
-    }
-  }
-  heap_.for_each([&](Entry& entry) { ordinary.push_back(&entry); });
-  std::sort(ordinary.begin(), ordinary.end(), [](const Entry* a, const Entry* b) { return detail::runs_before(*a, *b); });
+  for_each_ordinary([&](Entry& entry) { ordinary.push_back(&entry); });
+  std::sort(ordinary.begin(), ordinary.end(), [&](const Entry* a, const Entry* b) { return order_(*a, *b); });
+  if (division_ != nullptr) ordinary = divided(ordinary);
 
   std::vector<Entry*> all;
   all.reserve(entries);
@@ -321,8 +389,21 @@ std::vector<Entry*> ReadyQueue::in_pop_order() const {
   return all;
 }
 
+/// Entries in the order of their keys, as the policy would take them group by group.
+std::vector<Entry*> ReadyQueue::divided(const std::vector<Entry*>& sorted) const {
+  std::vector<std::vector<Entry*>> by_group(parts_.size());
+  for (Entry* entry : sorted) by_group[index_of(entry->urgency_.group)].push_back(entry);
+  std::vector<std::size_t> counts;
+  for (const auto& entries : by_group) counts.push_back(entries.size());
+  std::vector<std::size_t> taken(parts_.size());
+  std::vector<Entry*> order;
+  for (const std::size_t group : division_->forecast(counts, *this)) order.push_back(by_group[group][taken[group]++]);
+  return order;
+}
+
 void ReadyQueue::check_invariants() const {
-  std::int64_t smallest_other = heap_.top_key();
+  std::int64_t smallest_other = nothing;
+  for (const Part& part : parts_) smallest_other = std::min(smallest_other, part.heap.top_key());
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     const Level& level = levels_[i];
     const Entry* last = nullptr;
@@ -337,8 +418,9 @@ void ReadyQueue::check_invariants() const {
         continue;
       }
       if (front == nullptr) front = entry;
-      contract(entry->place_ == Entry::Place::ring && entry->slot_ == at && entry->level_ == i, "5: a ring entry knows its place");
-      contract(last == nullptr || detail::runs_before(*last, *entry), "1: a ring is in order");
+      contract(entry->place_ == Entry::Place::ring && entry->slot_ == at && entry->ticket_ == level.ticket,
+               "5, 6: a ring entry knows its place");
+      contract(last == nullptr || order_(*last, *entry), "1: a ring is in order");
       last = entry;
     }
     contract(holes == level.holes, "1: a ring counts its null slots");
@@ -351,10 +433,13 @@ void ReadyQueue::check_invariants() const {
     smallest_other = std::min(smallest_other, head_key_[i]);
   }
   contract(other_key_ <= smallest_other, "3: other_key_ is at most the smallest outside the current level");
-  contract(positional_.empty() || other_key_ == unknown, "3: other_key_ is unknown while there are positional entries");
-  heap_.for_each([](const Entry& entry) {
-    contract(entry.place_ == Entry::Place::heap, "5: an entry of the heap knows its place");
-  });
+  contract((positional_.empty() && division_ == nullptr) || other_key_ == unknown,
+           "3: other_key_ is unknown while there are positional entries, and under a policy that divides");
+  for (const Part& part : parts_) {
+    part.heap.for_each([](const Entry& entry) {
+      contract(entry.place_ == Entry::Place::heap, "5: an entry of the heap knows its place");
+    });
+  }
   positional_.for_each([&](const Entry& entry, std::uint32_t) {
     contract(entry.place_ == Entry::Place::positional, "5: a positional entry knows its place");
   });

@@ -4,15 +4,18 @@
 // an urgency or a position.
 //
 // An entry with a priority stands in the ring of its level (entries of one policy level, in arrival order) or, where a
-// ring's order would break or no ring is free, in one 4-ary heap. Positional entries stand before both.
+// ring's order would break or no ring is free, in a 4-ary heap. Positional entries stand before both. Under a policy that
+// divides the processor, each group has levels and a heap of its own; else there is one such part.
 //
 // 1. Within a ring, (key, arrival) grows from head to tail. The last slot holds an entry, and so does the first, but in
 //    the current level; an erased entry leaves a null slot, counted in `holes`. Slots outside head and tail are null.
 // 2. `head_key_[l]` is the key of the first entry of level l for every live level but the current one.
 // 3. `other_key_` is the smallest key outside the current level, or smaller (then the next pop looks again). While there
-//    are positional entries it is `unknown`, which is smaller than all.
-// 4. pop() gives the positional entry whose gap is used up, else the smallest (key, priority, arrival).
+//    are positional entries, and under a policy that divides, it is `unknown`, which is smaller than all.
+// 4. pop() gives the positional entry whose gap is used up, else the smallest (key, priority, arrival) of the part that
+//    the policy chooses.
 // 5. Each entry knows its place.
+// 6. A level has a new ticket whenever it is given to other urgencies: an entry that holds the ticket belongs to it.
 //
 // Cost: push and pop O(1) while at most 64 levels are in use, O(log n) in the heap; leaving a level costs a look at
 // every live level. Memory is kept; nothing is allocated in steady state.
@@ -20,18 +23,29 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include <heirloop/sched/entry.hpp>
+#include <heirloop/sched/group.hpp>
 #include <heirloop/sched/policy.hpp>
 
 namespace heirloop {
 namespace detail {
 
-/// The order of ordinary entries: key, then priority between levels, then arrival.
-bool runs_before(const Entry& a, const Entry& b) noexcept;
+/// The order of ordinary entries: key, then priority where the policy says so, then arrival.
+struct RunsBefore {
+  bool priority_breaks_ties;
+  bool operator()(const Entry& a, const Entry& b) const noexcept {
+    if (a.key_ != b.key_) return a.key_ < b.key_;
+    if (priority_breaks_ties && a.urgency_.priority != b.urgency_.priority) {
+      return a.urgency_.priority < b.urgency_.priority;
+    }
+    return a.arrival_ < b.arrival_;
+  }
+};
 
 /// Entries by position, front first. An entry's slot is its gap: the ordinary pops between the entry before it and
 /// itself.
@@ -68,8 +82,8 @@ class ReadyHeap {
   std::int64_t top_key() const noexcept {
     return items_.empty() ? std::numeric_limits<std::int64_t>::max() : items_.front().key;
   }
-  void push(Entry& entry);
-  void erase(Entry& entry) noexcept;
+  void push(Entry& entry, RunsBefore order);
+  void erase(Entry& entry, RunsBefore order) noexcept;
 
   template <class F>
   void for_each(F&& visit) const {
@@ -81,7 +95,12 @@ class ReadyHeap {
     std::int64_t key;
     Entry* entry;
   };
-  static bool before(const Item& a, const Item& b) noexcept;
+  struct Before {
+    RunsBefore order;
+    bool operator()(const Item& a, const Item& b) const noexcept {
+      return a.key != b.key ? a.key < b.key : order(*a.entry, *b.entry);
+    }
+  };
   static void moved(const Item& item, std::size_t index) noexcept;
 
   std::vector<Item> items_;
@@ -99,27 +118,42 @@ class ReadyQueue {
   ReadyQueue& operator=(const ReadyQueue&) = delete;
 
   const Policy& policy() const noexcept { return *policy_; }
+  Policy& policy() noexcept { return *policy_; }
+
+  /// Every ready entry stays ready, with the time and the arrival number it had; those with a position keep it. Handles
+  /// keep their priority; `settle_urgencies` sets the urgencies of tasks while none of them has a place.
+  /// Cost: O(n log n); allocates.
+  void set_policy(std::unique_ptr<Policy> policy, const std::function<void()>& settle_urgencies);
+
   /// Cost: a look at every level in use.
   std::size_t size() const noexcept;
   bool empty() const noexcept { return size() == 0; }
+
+  /// How many entries became ready so far.
+  std::uint64_t arrivals() const noexcept { return arrivals_; }
 
   /// Sets an urgency; a ready entry takes its new place, with the time and the arrival number it had. A positional
   /// entry stays put.
   void set_urgency(Entry& entry, const Urgency& urgency);
 
-  /// For an entry that is not ready yet, from one that has the urgency already: spares asking the policy.
+  /// For an entry that is not ready yet, from one that has the urgency already: spares a search for the level.
   static void copy_urgency(Entry& entry, const Entry& from) noexcept {
     entry.urgency_ = from.urgency_;
-    entry.level_id_ = from.level_id_;
-    entry.level_ = from.level_;
+    entry.ticket_ = from.ticket_;
   }
+
+  /// The entry runs: it is compared by the key that it has under this policy.
+  void renew_key(Entry& running) const noexcept { running.key_ = policy_->key(running.urgency_, running.ready_time_); }
+
+  /// For policies: until it runs or its urgency changes, a ready entry without a position stands by this key.
+  void rekey(Entry& entry, std::int64_t key);
 
   /// At the end of its own priority.
   void push(Entry& entry, std::int64_t now_ns) {
     entry.ready_time_ = now_ns;
     entry.arrival_ = ++arrivals_;
-    Level& level = levels_[entry.level_];
-    if (level.id != entry.level_id_) [[unlikely]] return place(entry);
+    Level& level = levels_[entry.ticket_ % max_levels];
+    if (level.ticket != entry.ticket_) [[unlikely]] return place(entry);
     entry.key_ = (now_ns & time_mask_) + level.offset;
     append(level, entry);
   }
@@ -139,14 +173,31 @@ class ReadyQueue {
 
   void erase(Entry& entry) noexcept;
 
-  /// True when a ready entry comes before an entry with this key.
-  bool precedes(std::int64_t key) noexcept {
-    if (const Entry* first = current_->first(); first != nullptr && first->key_ < key) return true;
-    if (other_key_ == unknown) [[unlikely]] return others_precede(key);
-    return other_key_ < key;
+  /// True when a ready entry should run before one goes on that was chosen by this key and has this urgency.
+  bool precedes(std::int64_t key, const Urgency& urgency) noexcept {
+    if (other_key_ == unknown) [[unlikely]] return others_precede(key, urgency);
+    if (other_key_ < key) return true;
+    const Entry* first = current_->first();
+    return first != nullptr && first->key_ < key;
   }
 
-  /// All entries in the order in which they would be popped. Cost: O(n log n), allocates; for introspection.
+  /// The ready entries without a position, in no order.
+  template <class F>
+  void for_each_ordinary(F&& visit) const {
+    for (std::uint32_t i = 0; i < levels_used_; ++i) {
+      const Level& level = levels_[i];
+      for (std::uint32_t at = level.head; at != level.tail; ++at) {
+        if (Entry* entry = level.at(at)) visit(*entry);
+      }
+    }
+    for (const Part& part : parts_) part.heap.for_each(visit);
+  }
+
+  /// The entry of this group that would run first, null when none is ready; under a policy that divides.
+  const Entry* first_of(std::size_t group) const noexcept;
+
+  /// All entries in the order in which they would be popped (under a policy that divides, if all steps were equally
+  /// long). Cost: O(n log n), allocates; for introspection.
   std::vector<Entry*> in_pop_order() const;
 
   /// Asserts the numbered invariants. Cost: O(n).
@@ -154,18 +205,26 @@ class ReadyQueue {
 
  private:
   struct Level {
-    std::int64_t id = 0;
+    std::uint64_t ticket = 0;
     std::int64_t offset = 0;
     Entry** ring = nullptr;
     std::uint32_t mask = 0;
     std::uint32_t head = 0;
     std::uint32_t tail = 0;
     std::uint32_t holes = 0;
+    std::uint32_t part = 0;
+    LevelId id;
 
     std::uint32_t size() const noexcept { return tail - head - holes; }
     bool empty() const noexcept { return size() == 0; }
     Entry*& at(std::uint32_t slot) const noexcept { return ring[slot & mask]; }
     Entry* last() const noexcept { return at(tail - 1); }
+
+    const Entry* peek() const noexcept {
+      std::uint32_t slot = head;
+      while (slot != tail && at(slot) == nullptr) ++slot;
+      return slot == tail ? nullptr : at(slot);
+    }
 
     /// Null when the level is empty. Drops the null slots before it.
     Entry* first() noexcept {
@@ -174,11 +233,18 @@ class ReadyQueue {
     }
   };
 
+  /// The entries among which keys decide: all, or those of one group.
+  struct Part {
+    std::uint64_t levels = 0;  // those that belong to it, as bits
+    detail::ReadyHeap heap;
+    bool told = false;  // the policy knows that it has entries
+  };
+
   static constexpr std::uint32_t large_ring = 4096;  // entries; what fewer tasks touch fits into the nearer caches
   static constexpr std::int64_t nothing = std::numeric_limits<std::int64_t>::max();
   static constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::min();
 
-  std::uint8_t index_of(const Level& level) const noexcept { return static_cast<std::uint8_t>(&level - levels_); }
+  std::uint32_t index_of(const Level& level) const noexcept { return static_cast<std::uint32_t>(&level - levels_); }
 
   void append(Level& level, Entry& entry) {
     // Neither empty nor full, in one comparison.
@@ -209,23 +275,33 @@ class ReadyQueue {
   void append_rarely(Level& level, Entry& entry);
   static void make_room(Level& level);
   void place(Entry& entry);
-  Level* level_for(Entry& entry);
+  void push_on_heap(Part& part, Entry& entry);
+  Level* level_for(Entry& entry, std::uint32_t part);
+  void give_level(Level& level, const Urgency& urgency, const LevelId& id, std::uint32_t part);
   Entry* pop_rarely() noexcept;
-  Entry* pop_elsewhere() noexcept;
-  bool others_precede(std::int64_t key) noexcept;
+  Entry* pop_ordinary() noexcept;
+  Entry* pop_from(Part& part) noexcept;
+  bool others_precede(std::int64_t key, const Urgency& urgency) noexcept;
   void erase_ordinary(Entry& entry) noexcept;
   void front_changed(Level& level) noexcept;
+  std::uint32_t part_of(const Urgency& urgency);
+  void became_ready(Part& part) noexcept;
+  static std::size_t index_of(const SchedulingGroup* group) noexcept { return group == nullptr ? 0 : group->index(); }
+  std::vector<Entry*> divided(const std::vector<Entry*>& sorted) const;
 
   Level* current_ = nullptr;
   std::int64_t other_key_ = nothing;
-  std::int64_t time_mask_;
+  std::int64_t time_mask_ = 0;
   std::uint64_t arrivals_ = 0;
   detail::PositionalList positional_;
   Level levels_[max_levels];
   std::uint32_t levels_used_ = 0;
   std::uint64_t live_levels_ = 0;  // may still show an emptied current level
   std::int64_t head_key_[max_levels] = {};
-  detail::ReadyHeap heap_;
+  std::uint64_t tickets_ = 0;
+  detail::RunsBefore order_{true};
+  Division* division_ = nullptr;
+  std::vector<Part> parts_;  // by the group's index; one when the policy doesn't divide
   std::unique_ptr<Policy> policy_;
 };
 

@@ -1,5 +1,6 @@
 #include <heirloop/sched/task.hpp>
 
+#include <algorithm>
 #include <cstring>
 
 #include <cxxabi.h>
@@ -49,6 +50,11 @@ void free_name(char* block) noexcept {
 }  // namespace
 }  // namespace detail
 
+static std::int64_t to_deadline_ns(std::chrono::steady_clock::time_point deadline) noexcept {
+  const std::int64_t ns = std::chrono::nanoseconds(deadline.time_since_epoch()).count();
+  return std::clamp(ns, -Demand::no_deadline + 1, Demand::no_deadline - 1);
+}
+
 std::string_view to_string(TaskState state) noexcept {
   switch (state) {
     case TaskState::created:
@@ -69,14 +75,21 @@ Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, con
     : Entry(Kind::task),
       loop_(&loop),
       outcome_(&outcome),
-      base_(options.priority ? checked_priority(*options.priority) : Loop::creator_priority()) {
+      group_(options.group != nullptr ? options.group : Loop::creator_group()) {
   resume_ = root;
-  if (!options.name.empty()) name_ = detail::store_name(options.name);
+  if (options.deadline) deadline_ns_ = to_deadline_ns(*options.deadline);
   const Task* creator = detail::this_thread.task;
-  if (creator != nullptr && creator->urgency() == Urgency{base_}) {
+  if (creator != nullptr && !options.priority && creator->deadline_ns_ == deadline_ns_ && creator->group_ == group_) {
+    base_ = creator->base_;
+  } else {
+    const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
+    base_ = loop.policy().urgency({priority, deadline_ns_, group_});
+  }
+  if (!options.name.empty()) name_ = detail::store_name(options.name);
+  if (creator != nullptr && creator->urgency() == base_) {
     ReadyQueue::copy_urgency(*this, *creator);
   } else {
-    loop.ready().set_urgency(*this, Urgency{base_});
+    loop.ready().set_urgency(*this, base_);
   }
 }
 
@@ -119,8 +132,30 @@ void TaskRef::set_name(std::string_view name) const {
 
 void TaskRef::set_priority(double priority) const {
   const double checked = checked_priority(priority);
-  Loop::check_thread(task());
-  set_base_priority(task(), checked);
+  Task& t = task();
+  Loop::check_thread(t);
+  set_base_urgency(t, t.loop().policy().urgency({checked, t.deadline_ns_, t.group_}));
+}
+
+std::optional<std::chrono::steady_clock::time_point> TaskRef::deadline() const {
+  if (task().deadline_ns_ == Demand::no_deadline) return std::nullopt;
+  return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(task().deadline_ns_));
+}
+
+void TaskRef::set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) const {
+  Task& t = task();
+  Loop::check_thread(t);
+  if (t.done()) return;
+  t.loop().count_deadline(t);
+  t.deadline_ns_ = deadline ? to_deadline_ns(*deadline) : Demand::no_deadline;
+  set_base_urgency(t, t.loop().policy().urgency({t.base_.priority, t.deadline_ns_, t.group_}));
+}
+
+void TaskRef::set_group(SchedulingGroup* group) const {
+  Task& t = task();
+  Loop::check_thread(t);
+  t.group_ = group;
+  set_base_urgency(t, t.loop().policy().urgency({t.base_.priority, t.deadline_ns_, t.group_}));
 }
 
 bool TaskRef::cancel(std::string message) const {

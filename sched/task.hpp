@@ -13,6 +13,7 @@
 // 4. The outcome lies in the task's block; the frame is freed as it ends.
 #pragma once
 
+#include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -23,6 +24,7 @@
 
 #include <heirloop/sched/coro.hpp>
 #include <heirloop/sched/entry.hpp>
+#include <heirloop/sched/policy.hpp>
 #include <heirloop/sched/result.hpp>
 #include <heirloop/sched/wait.hpp>
 
@@ -37,9 +39,6 @@ namespace detail {
 void end_lending(Holding& holding, Task& owner) noexcept;
 }
 
-/// Behind a step a task stands in one of the first three, mostly.
-enum class TaskState : std::uint8_t { created, ready, blocked, running, done };
-
 std::string_view to_string(TaskState state) noexcept;
 
 /// How `create_task` makes a task.
@@ -47,6 +46,9 @@ struct TaskOptions {
   std::string_view name{};               ///< copied; empty: "Task-N"
   std::optional<double> priority{};      ///< empty: the base priority of the creator, NORMAL outside tasks
   bool eager_start = false;              ///< run inside the call up to the first suspension
+  /// By when it should have ended, of the loop's clock: decides under `edf`, is counted when missed under every policy.
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+  SchedulingGroup* group = nullptr;      ///< decides under `shares`; null: the group of the creator, the root outside tasks
 };
 
 /// A task's identity. Users hold it through `TaskRef` and `PriorityTask`.
@@ -57,7 +59,9 @@ class Task : public Entry {
   bool done() const noexcept { return state_ == TaskState::done; }
   std::uint64_t id() const noexcept { return id_; }
   std::string name() const;
-  double priority() const noexcept { return base_; }
+  double priority() const noexcept { return base_.priority; }
+  std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
+  SchedulingGroup* group() const noexcept { return group_; }
   Wait* wait() const noexcept { return wait_; }
 
  protected:
@@ -86,17 +90,12 @@ class Task : public Entry {
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
   friend class Joining;
 
-  enum class Pending : std::uint8_t { nothing, cancel, thrown };
-
   /// An exception that nobody has seen is logged; then the block is given back.
   void last_reference_gone() noexcept;
 
   const std::exception_ptr* outcome_error() const noexcept { return outcome_->error(*this); }
   bool outcome_cancelled() const noexcept { return outcome_->cancelled(*this); }
 
-  TaskState state_ = TaskState::created;  // these three share a cache line with what the ready queue touches
-  Pending pending_ = Pending::nothing;
-  Wait* wait_ = nullptr;
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 1;  // one for itself until it is done
@@ -106,7 +105,9 @@ class Task : public Entry {
   bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
   bool listed_ : 1 = false;      // in the worklist of inheritance
-  double base_ = 0;
+  Urgency base_;  // what the policy makes of its own demand
+  std::int64_t deadline_ns_ = Demand::no_deadline;
+  SchedulingGroup* group_ = nullptr;
   LendingHeap lending_;
   Holding* holdings_ = nullptr;
   Joining* joining_ = nullptr;  // while somebody awaits this task
@@ -159,6 +160,19 @@ class TaskRef {
 
   double priority() const { return task().priority(); }
   double effective_priority() const { return task().urgency().priority; }
+
+  /// Empty: none.
+  std::optional<std::chrono::steady_clock::time_point> deadline() const;
+
+  /// The next deadline, or none. One that has passed by now counts as missed.
+  /// Errors: InvalidStateError on another thread. Cost: as `set_priority` under `edf`, else a store.
+  void set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) const;
+
+  /// Null: the root.
+  SchedulingGroup* group() const { return task().group(); }
+
+  /// Errors: InvalidStateError on another thread. Cost: as `set_priority` under `shares`, else a store.
+  void set_group(SchedulingGroup* group) const;
 
   /// Sets the base priority. What the task lends and inherits, and its place in every queue, are right on return.
   /// Errors: std::invalid_argument for NaN; InvalidStateError on another thread.

@@ -11,10 +11,14 @@ std::uint64_t next_arrival() noexcept {
 }  // namespace
 
 void WaiterQueue::push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept {
-  node.queue_ = this;
-  node.urgency_ = urgency;
   node.since_ns_ = now_ns;
   node.arrival_ = next_arrival();
+  push_again(node, urgency, policy);
+}
+
+void WaiterQueue::push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
+  node.queue_ = this;
+  node.urgency_ = urgency;
   ++size_;
   if (!mixed_ && first_ != nullptr && first_->urgency_ != urgency) become_mixed(policy);
   if (mixed_) {

@@ -39,6 +39,7 @@ class WaitNode {
   Wait& wait() const noexcept { return *wait_; }
   WaiterQueue* queue() const noexcept { return queue_; }
   const Urgency& urgency() const noexcept { return urgency_; }
+  std::uint64_t arrival() const noexcept { return arrival_; }
   WaitNode* next_of_wait() const noexcept { return next_of_wait_; }
 
  private:
@@ -85,6 +86,8 @@ class WaiterQueue {
   Resource* resource() const noexcept { return resource_; }
 
   void push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept;
+  /// With the time and the arrival that it had in the queue that it left.
+  void push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
   void erase(WaitNode& node) noexcept;
   void reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
 

@@ -117,7 +117,7 @@ struct Waiter {
 class WaiterQueueModel : public ::testing::TestWithParam<PolicyKind> {};
 
 TEST_P(WaiterQueueModel, equals_a_sorted_list_in_both_orders) {
-  const auto policy = make_policy(GetParam(), std::chrono::nanoseconds(2));
+  const auto policy = make_policy(GetParam(), {.age_unit = std::chrono::nanoseconds(2)});
   check_property(2000, 200, [&] {
     std::deque<Waiter> waiters(12);
     WaiterQueue queue;

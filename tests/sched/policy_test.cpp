@@ -25,7 +25,7 @@ constexpr double ordered[] = {
     priority::always_first, -huge, -1e20, -10, -1, -tiny, 0, tiny, 0.5, 10, 1e20, huge, priority::when_idle};
 
 TEST(PolicyTest, strict_orders_all_doubles) {
-  const auto policy = make_policy(PolicyKind::strict, 100ms);
+  const auto policy = make_policy(PolicyKind::strict);
   for (std::size_t i = 0; i + 1 < std::size(ordered); ++i) {
     EXPECT_LT(policy->key(Urgency{ordered[i]}, 1000), policy->key(Urgency{ordered[i + 1]}, 0)) << ordered[i];
   }
@@ -40,7 +40,7 @@ TEST(PolicyTest, strict_orders_all_doubles) {
 TEST(PolicyTest, aging_never_turns_an_order_round_and_never_overflows) {
   for (const auto unit :
        {std::chrono::nanoseconds(1), std::chrono::nanoseconds(100ms), std::chrono::nanoseconds::max()}) {
-    const auto policy = make_policy(PolicyKind::aging, unit);
+    const auto policy = make_policy(PolicyKind::aging, {.age_unit = unit});
     const std::int64_t latest = (std::int64_t{1} << 60) - 1;
     for (std::size_t i = 0; i + 1 < std::size(ordered); ++i) {
       EXPECT_LE(policy->key(Urgency{ordered[i]}, latest), policy->key(Urgency{ordered[i + 1]}, latest));
@@ -51,7 +51,7 @@ TEST(PolicyTest, aging_never_turns_an_order_round_and_never_overflows) {
 }
 
 TEST(PolicyTest, aging_adds_the_unit_times_the_priority) {
-  const auto policy = make_policy(PolicyKind::aging, 100ms);
+  const auto policy = make_policy(PolicyKind::aging);
   EXPECT_EQ(policy->key(Urgency{10}, 5), 1'000'000'005);
   EXPECT_EQ(policy->key(Urgency{-10}, 5), -999'999'995);
   EXPECT_EQ(policy->key(Urgency{0.5}, 0), 50'000'000);
@@ -59,7 +59,7 @@ TEST(PolicyTest, aging_adds_the_unit_times_the_priority) {
 }
 
 TEST(PolicyTest, fifo_looks_at_time_alone) {
-  const auto policy = make_policy(PolicyKind::fifo, 100ms);
+  const auto policy = make_policy(PolicyKind::fifo);
   EXPECT_EQ(policy->key(Urgency{priority::always_first}, 5), policy->key(Urgency{priority::when_idle}, 5));
   EXPECT_EQ(policy->level(Urgency{-3}), policy->level(Urgency{3}));
 }
@@ -70,7 +70,7 @@ TEST(PolicyTest, priorities_are_numbers_and_zero_has_no_sign) {
   EXPECT_FALSE(std::signbit(checked_priority(-0.0)));
   EXPECT_EQ(checked_priority(priority::always_first), priority::always_first);
   for (const PolicyKind kind : {PolicyKind::fifo, PolicyKind::strict, PolicyKind::aging}) {
-    const auto policy = make_policy(kind, 1ms);
+    const auto policy = make_policy(kind);
     EXPECT_EQ(policy->level(Urgency{checked_priority(-0.0)}), policy->level(Urgency{0.0}));
   }
 }
@@ -78,7 +78,7 @@ TEST(PolicyTest, priorities_are_numbers_and_zero_has_no_sign) {
 TEST(PolicyTest, has_names_and_says_which_when_one_is_unknown) {
   for (const PolicyKind kind : {PolicyKind::fifo, PolicyKind::strict, PolicyKind::aging}) {
     EXPECT_EQ(policy_from_name(to_string(kind)), kind);
-    EXPECT_EQ(make_policy(kind, 1ms)->name(), to_string(kind));
+    EXPECT_EQ(make_policy(kind)->name(), to_string(kind));
   }
   try {
     policy_from_name("fair");

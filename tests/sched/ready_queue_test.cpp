@@ -59,7 +59,7 @@ bool apply(QueuePair& pair, const Op& op, std::size_t entries, std::uint16_t lev
     default: {
       const QueueModel::Item item{priority_of(op.b, levels), pair.now_ns - op.a % 5, 0};
       const auto key = pair.queue.policy().key(Urgency{item.priority}, item.since_ns);
-      return pair.queue.precedes(key) == pair.model.precedes(item);
+      return pair.queue.precedes(key, Urgency{item.priority}) == pair.model.precedes(item);
     }
   }
   return true;
@@ -71,7 +71,7 @@ bool same_precedes(QueuePair& pair, std::uint16_t levels) {
     for (const std::int64_t since_ns : {pair.now_ns, pair.now_ns - 3}) {
       const QueueModel::Item item{static_cast<double>(level) - levels / 2, since_ns, 0};
       const auto key = pair.queue.policy().key(Urgency{item.priority}, since_ns);
-      if (pair.queue.precedes(key) != pair.model.precedes(item)) return false;
+      if (pair.queue.precedes(key, Urgency{item.priority}) != pair.model.precedes(item)) return false;
     }
   }
   return true;

@@ -133,7 +133,7 @@ class QueueModel {
 class QueuePair {
  public:
   QueuePair(PolicyKind kind, std::int64_t age_unit_ns, std::size_t entries)
-      : queue(make_policy(kind, std::chrono::nanoseconds(age_unit_ns))), model(kind, age_unit_ns, entries) {
+      : queue(make_policy(kind, {.age_unit = std::chrono::nanoseconds(age_unit_ns)})), model(kind, age_unit_ns, entries) {
     for (std::size_t i = 0; i < entries; ++i) owned_.push_back(std::make_unique<TestEntry>());
     set_all(0);
   }
