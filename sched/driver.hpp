@@ -26,7 +26,10 @@ class Driver {
   bool completions_pending() const noexcept { return look() != 0; }
 
   /// True when something queued by a more urgent task than `next` has not been submitted.
-  bool holds_more_urgent_than(const Urgency& next) const noexcept { return more_urgent(queued_urgency_, next); }
+  bool holds_more_urgent_than(const Urgency& next) const noexcept {
+    // Without anything queued the next task's urgency, in its second cache line, is not looked at.
+    return !queued_urgency_.is_none() && more_urgent(queued_urgency_, next);
+  }
 
   /// The clock of all timers: monotonic, nanoseconds.
   virtual std::int64_t now_ns() noexcept = 0;

@@ -42,6 +42,8 @@ struct Urgency {
     return {priority::when_idle, std::numeric_limits<std::int64_t>::max(), nullptr};
   }
 
+  constexpr bool is_none() const noexcept { return rank == std::numeric_limits<std::int64_t>::max(); }
+
   friend constexpr bool operator==(const Urgency&, const Urgency&) noexcept = default;
 };
 
