@@ -23,7 +23,8 @@ struct IoCounters {
   std::uint64_t system_calls = 0;  ///< into the kernel's ring
   std::uint64_t submissions = 0;   ///< operations given to the kernel, cancels and ticks included
   std::uint64_t completions = 0;
-  std::uint64_t waits = 0;  ///< system calls that could sleep
+  std::uint64_t waits = 0;    ///< system calls that could sleep
+  std::uint64_t gathers = 0;  ///< of these, such that waited for more than one completion
   std::uint64_t cancels = 0;
 };
 

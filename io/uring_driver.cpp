@@ -16,6 +16,16 @@ namespace {
 
 // Known by their numbers: the packaged headers are older than the kernels that have them.
 constexpr unsigned enter_absolute_timer = 1U << 5;  // IORING_ENTER_ABS_TIMER
+constexpr unsigned feature_min_wait = 1U << 15;     // IORING_FEAT_MIN_TIMEOUT
+
+/// io_uring_getevents_arg as of Linux 6.12: before, `min_wait_us` had to be 0.
+struct WaitArgument {
+  std::uint64_t signals;
+  std::uint32_t signals_size;
+  std::uint32_t min_wait_us;
+  std::uint64_t time;
+};
+static_assert(sizeof(WaitArgument) == sizeof(io_uring_getevents_arg));
 
 // The driver's own user data, below OperationTable::first_slot.
 constexpr std::uint64_t ignored_data = 0;  // cancels and updates
@@ -125,9 +135,12 @@ struct UringDriver::Ring {
   }
 };
 
-UringDriver::UringDriver(const UringOptions& options) : ring_(std::make_unique<Ring>()) {
+UringDriver::UringDriver(const UringOptions& options) : ring_(std::make_unique<Ring>()), gather_(options.gather_ns) {
   set_up(options);
   probe();
+  if (mode_ != UringMode::deferred || !absolute_waits_ || (ring_->uring.features & feature_min_wait) == 0) {
+    gather_ = Gather(0);
+  }
   wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_fd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd for waking the loop");
   arm_wake();
@@ -205,6 +218,7 @@ std::string UringDriver::describe() const {
   text += ", " + std::to_string(ring_->uring.sq.ring_entries) + " entries";
   if (registered_) text += ", registered ring";
   if (absolute_waits_) text += ", absolute waits";
+  if (gather_.window_ns() > 0) text += ", gathering for " + std::to_string(gather_.window_ns() / 1'000) + " us";
   return text + ")";
 }
 
@@ -333,9 +347,10 @@ int UringDriver::enter(unsigned min_complete, unsigned flags, std::int64_t deadl
         io_uring_enter2(static_cast<unsigned>(uring.enter_ring_fd), to_submit, min_complete, flags, nullptr, _NSIG / 8);
   } else {
     __kernel_timespec time = to_timespec(absolute_waits_ ? deadline_ns : deadline_ns - now_ns());
-    io_uring_getevents_arg argument{};
-    argument.sigmask_sz = _NSIG / 8;
-    argument.ts = reinterpret_cast<std::uintptr_t>(&time);
+    WaitArgument argument{};
+    argument.signals_size = _NSIG / 8;
+    argument.time = reinterpret_cast<std::uintptr_t>(&time);
+    if (min_complete > 1) argument.min_wait_us = static_cast<std::uint32_t>(gather_.window_ns() / 1'000);
     flags |= IORING_ENTER_EXT_ARG | (absolute_waits_ ? enter_absolute_timer : 0U);
     answer = io_uring_enter2(static_cast<unsigned>(uring.enter_ring_fd), to_submit, min_complete, flags,
                              reinterpret_cast<sigset_t*>(&argument), sizeof(argument));
@@ -368,13 +383,30 @@ void UringDriver::submit() {
 void UringDriver::wait(std::int64_t deadline_ns) {
   if (queue_.size() > ring_->room()) submit();
   fill_ring();
-  if (completions_pending() || (deadline_ns != no_deadline && deadline_ns <= now_ns())) {
+  const std::int64_t now = now_ns();
+  if (completions_pending() || deadline_ns <= now) {
     enter_working(0, IORING_ENTER_GETEVENTS);
+    reap();
   } else {
-    ++counters_.waits;
-    enter_working(1, IORING_ENTER_GETEVENTS, deadline_ns);
+    sleep_until(deadline_ns, now);
   }
+}
+
+void UringDriver::sleep_until(std::int64_t deadline_ns, std::int64_t now_ns) noexcept {
+  ++counters_.waits;
+  const std::uint64_t before = counters_.completions;
+  unsigned count = gather_.begin(now_ns, before, table_.size());
+  // The kernel looks at the deadline when the window is over.
+  if (count > 1 && deadline_ns - now_ns <= gather_.window_ns()) count = gather_.alone();
+  if (count > 1) {
+    ++counters_.gathers;
+    // Without a deadline the kernel would end the wait with the window, also when nothing has come.
+    constexpr std::int64_t far_ns = std::int64_t{3600} * 1'000'000'000;
+    deadline_ns = std::min(deadline_ns, now_ns + far_ns);
+  }
+  enter_working(count, IORING_ENTER_GETEVENTS, deadline_ns);
   reap();
+  gather_.end(counters_.completions - before);
 }
 
 void UringDriver::wake() noexcept {

@@ -12,7 +12,8 @@ namespace heirloop {
 
 struct Runtime::Parts {
   explicit Parts(const RuntimeOptions& options)
-      : loop(driver, LoopOptions{.policy = options.policy,
+      : driver({.gather_ns = options.gather.count()}),
+        loop(driver, LoopOptions{.policy = options.policy,
                                  .age_unit = options.age_unit,
                                  .policy_seed = options.policy_seed,
                                  .custom_policy = options.custom_policy,

@@ -35,6 +35,9 @@ struct RuntimeOptions {
   bool inheritance = true;
   /// A step that has run for longer gives way at its next checkpoint; also the longest harvest.
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
+  /// While completions come at least this fast, a sleeping loop lets the first wait so long for others: fewer wake-ups, up
+  /// to so much latency. 0: never. Rounded down to microseconds.
+  std::chrono::nanoseconds gather = std::chrono::microseconds(20);
   /// How deep eager starts may nest on the machine stack.
   unsigned max_nested_starts = 1000;
   /// Steps longer than this are counted (`Loop::slow_steps`) and logged with the task and what it then waited for. Empty:

@@ -1,0 +1,78 @@
+// How many completions a wait should bring: several, where they come so fast that a wake-up for each is a waste.
+//
+// Owns: the recent rate of completions, and how often gathering has failed. Called by a driver around every wait.
+//
+// A loop that falls asleep between any two requests pays for each with a wake-up, and so does the process that sends
+// them, whose system call has to wake a processor. When completions come every few microseconds, the first may wait for
+// company: for the length of the window at most.
+//
+// 1. Nobody waits for company unless one completion or more in a window is usual: a loop with little to do wakes at once.
+// 2. At most a quarter of what is in flight is waited for: two peers that take turns never wait for each other.
+// 3. A wait that brought one completion alone may have delayed it for nothing: the next 1, 3, 7, … 255 waits don't gather.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace heirloop {
+
+class Gather {
+ public:
+  static constexpr unsigned most = 8;
+
+  /// `window_ns`: how long a completion may wait for others, in whole microseconds, 1000 s at most; below 1 µs gathering
+  /// is off.
+  explicit Gather(std::int64_t window_ns) noexcept
+      : window_ns_(std::clamp<std::int64_t>(window_ns, 0, longest_ns) / 1'000 * 1'000) {}
+
+  std::int64_t window_ns() const noexcept { return window_ns_; }
+
+  /// A wait begins: for how many completions. `completions` counts all so far.
+  unsigned begin(std::int64_t now_ns, std::uint64_t completions, std::size_t in_flight) noexcept {
+    if (window_ns_ == 0) return 1;
+    // Sums that forget an eighth with every wait; one long silence is not remembered for long.
+    elapsed_ns_ += std::min(now_ns - last_ns_, silence_ns) - elapsed_ns_ / 8;
+    const std::uint64_t come = std::min<std::uint64_t>(completions - last_completions_, 1024);
+    arrived_ += static_cast<std::int64_t>(come) * unit - arrived_ / 8;
+    last_ns_ = now_ns;
+    last_completions_ = completions;
+    asked_ = 1;
+    if (waits_off_ != 0) {
+      --waits_off_;
+      return 1;
+    }
+    const bool fast = arrived_ * window_ns_ >= unit * elapsed_ns_;
+    if (fast && in_flight >= 8) asked_ = static_cast<unsigned>(std::min<std::size_t>(in_flight / 4, most));
+    return asked_;
+  }
+
+  /// This wait can't gather.
+  unsigned alone() noexcept { return asked_ = 1; }
+
+  /// It ended, with so many.
+  void end(std::uint64_t brought) noexcept {
+    if (asked_ == 1) return;
+    if (brought == 1) {
+      waits_off_ = failures_ = std::min(2 * failures_ + 1, 255U);
+    } else if (brought > 1) {
+      failures_ = 0;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t unit = 256;  // one completion
+  static constexpr std::int64_t longest_ns = 1'000'000'000'000;
+  static constexpr std::int64_t silence_ns = 1'000'000;
+
+  std::int64_t window_ns_;
+  std::int64_t last_ns_ = 0;
+  std::uint64_t last_completions_ = 0;
+  std::int64_t elapsed_ns_ = 0;
+  std::int64_t arrived_ = 0;
+  unsigned asked_ = 1;
+  unsigned failures_ = 0;   // in a row, as the length of the last pause
+  unsigned waits_off_ = 0;  // that are left of it
+};
+
+}  // namespace heirloop
