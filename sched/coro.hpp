@@ -3,7 +3,7 @@
 // Owns: the frame until it ends or is given to a task. Called by compiled coroutines.
 //
 // 1. A frame that awaits a child notes the child as the next to resume and returns to the step; the end of a child
-//    notes its awaiter in the same way. Nothing nests on the machine stack, however deep the chain.
+//    notes its awaiter in the same way, and the end of a task's root nothing. Nothing nests on the machine stack, however deep the chain.
 // 2. A frame is destroyed directly only when it was never started or has ended.
 // 3. The outcome is written straight to where the awaiter wants it.
 #pragma once
@@ -24,8 +24,8 @@ class Coro;
 
 namespace detail {
 
-/// The root frame of the current task has ended.
-void root_ended(std::coroutine_handle<> frame) noexcept;
+/// The root frame of the current task ends with an exception.
+void root_failed() noexcept;
 
 /// Throws what is pending for the current task, if anything; at the first line of a task.
 void check_first_line();
@@ -48,11 +48,7 @@ class CoroPromiseBase {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-      if (std::coroutine_handle<> next = frame.promise().awaiter) {
-        this_thread.next = next;
-      } else {
-        root_ended(frame);
-      }
+      this_thread.next = frame.promise().awaiter;
     }
     void await_resume() const noexcept {}
   };
@@ -81,7 +77,9 @@ class [[nodiscard("a Coro does nothing until it is awaited or given to a task")]
     frame_ = std::exchange(other.frame_, {});
     return *this;
   }
-  ~Coro();
+  ~Coro() {
+    if (frame_) drop();
+  }
 
   explicit operator bool() const noexcept { return static_cast<bool>(frame_); }
 
@@ -101,6 +99,8 @@ class [[nodiscard("a Coro does nothing until it is awaited or given to a task")]
   Handle release() noexcept { return std::exchange(frame_, {}); }
 
  private:
+  void drop() noexcept;
+
   Handle frame_;
 };
 
@@ -109,7 +109,10 @@ namespace detail {
 template <class T>
 class CoroPromiseResult : public CoroPromiseBase {
  public:
-  void unhandled_exception() noexcept { out_->catch_current(); }
+  void unhandled_exception() noexcept {
+    out_->catch_current();
+    if (awaiter == nullptr) root_failed();
+  }
   void deliver_to(Result<T>& out) noexcept { out_ = &out; }
   bool is_started() const noexcept { return out_ != nullptr; }
 
@@ -164,8 +167,7 @@ class CoroAwaiter {
 }  // namespace detail
 
 template <class T>
-Coro<T>::~Coro() {
-  if (!frame_) return;
+void Coro<T>::drop() noexcept {
   contract(is_new() || frame_.done(), "a coroutine that has started is not dropped before it has ended");
   frame_.destroy();
 }

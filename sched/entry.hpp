@@ -52,7 +52,7 @@ class Entry {
   enum class Pending : std::uint8_t { nothing, cancel, thrown };
 
   // A task's own.
-  std::coroutine_handle<> resume_;  // its leaf frame, at the end its root frame; null in handles
+  std::coroutine_handle<> resume_;  // its leaf frame, where it goes on; null in handles
   Wait* wait_ = nullptr;
   TaskState state_ = TaskState::created;
   Pending pending_ = Pending::nothing;

@@ -11,6 +11,9 @@ namespace heirloop {
 struct Inheritance {
   static Urgency due(const Task& task) noexcept {
     Urgency best = task.base_;
+    if (const WaitNode* top = task.joiners_.most_urgent(); top != nullptr && task.loop_->options_.inheritance) {
+      best = most_urgent(best, top->urgency());
+    }
     if (const Holding* top = task.lending_.top()) best = most_urgent(best, top->best());
     return best;
   }
@@ -42,13 +45,10 @@ struct Inheritance {
     Task* last_ = nullptr;
   };
 
-  /// The queue's best waiter changed from `before`: the owners' lending heaps follow, and `visit(owner)` for each.
+  /// What the waiters lend changed: the owners' lending heaps follow, and `visit(owner)` for each.
   template <class Visit>
-  static void best_changed(WaiterQueue& queue, const Urgency& before, bool was_empty, Visit visit) noexcept {
-    Resource* resource = queue.resource();
-    if (resource == nullptr) return;
-    if (queue.best() == before && was_empty == queue.empty()) return;
-    for (Holding* h = resource->holdings(); h != nullptr; h = h->next_of_resource) {
+  static void lent_changed(Resource& resource, Visit visit) noexcept {
+    for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) {
       refresh_lending(*h);
       visit(*h->owner);
     }
@@ -68,10 +68,13 @@ struct Inheritance {
   static void reorder(Task& task, Visit visit) noexcept {
     if (task.wait_ == nullptr) return;
     for (WaitNode* node = task.wait_->nodes(); node != nullptr; node = node->next_of_wait()) {
-      WaiterQueue& queue = *node->queue();
-      const Urgency before = queue.best();
-      queue.reorder(*node, task.urgency(), task.loop_->policy());
-      best_changed(queue, before, false, visit);
+      if (Task* awaited = node->awaited()) {
+        if (awaited->joiners_.reorder(*node, task.urgency())) visit(*awaited);
+      } else {
+        WaiterQueue& queue = *node->queue();
+        const bool changed = queue.reorder(*node, task.urgency(), task.loop_->policy());
+        if (changed && queue.resource() != nullptr) lent_changed(*queue.resource(), visit);
+      }
     }
   }
 
@@ -86,10 +89,11 @@ struct Inheritance {
 
   /// True when what lends `owner` the most rests on a waiter's own base priority, not on what that waiter inherited.
   static bool held_up(const Task& owner, const Urgency& urgency) noexcept {
+    const auto by = [&](const WaitNode* waiter) {
+      return waiter != nullptr && waiter->urgency() == urgency && waiter->wait().task()->base_ == urgency;
+    };
     const Holding* top = owner.lending_.top();
-    if (top == nullptr || top->best() != urgency) return false;
-    const Task& waiter = *top->resource->waiters().most_urgent_waiter()->wait().task();
-    return waiter.base_ == urgency;
+    return by(owner.joiners_.most_urgent()) || (top != nullptr && by(top->resource->waiters().most_urgent_waiter()));
   }
 
   static void drop(Task& task) noexcept {
@@ -140,95 +144,74 @@ struct Inheritance {
   static void settle_all(Loop& loop) {
     std::vector<WaitNode*> nodes;
     for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
-      if (task->state_ == TaskState::blocked) {
-        for (WaitNode* node = task->wait_->nodes(); node != nullptr; node = node->next_of_wait()) nodes.push_back(node);
-      }
       task->lending_ = {};
-      for (Holding* held = task->holdings_; held != nullptr; held = held->behind) {
-        held->lends = false;
-        held->lend = {};
-      }
+      if (task->state_ != TaskState::blocked) continue;
+      for (WaitNode* node = task->wait_->nodes(); node != nullptr; node = node->next_of_wait()) nodes.push_back(node);
     }
     std::sort(nodes.begin(), nodes.end(), [](const WaitNode* a, const WaitNode* b) { return a->arrival() < b->arrival(); });
-    std::vector<WaiterQueue*> queues;
+    std::vector<WaiterQueue*> queues;  // null for who awaits a task
     for (WaitNode* node : nodes) {
-      queues.push_back(node->queue());
-      node->queue()->erase(*node);
+      WaiterQueue* queue = queues.emplace_back(node->queue());
+      if (queue == nullptr) {
+        node->awaited()->joiners_.erase(*node);
+        continue;
+      }
+      queue->erase(*node);
+      if (queue->resource() == nullptr) continue;
+      for (Holding* h = queue->resource()->holdings(); h != nullptr; h = h->next_of_resource) h->lends = false;
     }
     for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
       task->base_ = loop.policy().urgency({task->base_.priority, task->deadline_ns_, task->group_});
       set(*task, task->base_);
     }
     for (std::size_t i = 0; i < nodes.size(); ++i) {
-      WaiterQueue& queue = *queues[i];
-      const Urgency before = queue.best();
-      const bool was_empty = queue.empty();
-      queue.push_again(*nodes[i], nodes[i]->wait().task()->urgency(), loop.policy());
-      queue_changed(queue, before, was_empty);
+      const Urgency& urgency = nodes[i]->wait().task()->urgency();
+      if (queues[i] == nullptr) {
+        nodes[i]->awaited()->joiners_.push_again(*nodes[i], urgency);
+        settle(*nodes[i]->awaited());
+      } else if (queues[i]->push_again(*nodes[i], urgency, loop.policy()) && queues[i]->resource() != nullptr) {
+        lent_changed(*queues[i]->resource(), settle);
+      }
     }
   }
 
-  static void queue_changed(WaiterQueue& queue, const Urgency& before, bool was_empty) noexcept {
-    best_changed(queue, before, was_empty, [](Task& owner) { settle(owner); });
-  }
-
   /// DESIGN section 7: follow the blocked owners; every wait of today has one.
-  static void refuse_cycle(Task& waiter, const WaiterQueue& queue, const Wait& wait) {
-    const auto owner_of = [](const WaiterQueue* q) -> Task* {
-      if (q == nullptr || q->resource() == nullptr || q->resource()->holdings() == nullptr) return nullptr;
-      return q->resource()->holdings()->owner;
+  static void refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait) {
+    const auto next = [](const Task& task) -> const Task* {
+      const WaitNode* node = task.state_ == TaskState::blocked ? task.wait_->nodes() : nullptr;
+      if (node == nullptr) return nullptr;
+      if (node->awaited() != nullptr) return node->awaited();
+      const Resource* resource = node->queue()->resource();
+      return resource == nullptr || resource->holdings() == nullptr ? nullptr : resource->holdings()->owner;
     };
-    const auto queue_of = [](const Task& task) -> const WaiterQueue* {
-      if (task.state_ != TaskState::blocked || task.wait_->nodes() == nullptr) return nullptr;
-      return task.wait_->nodes()->queue();
-    };
-    const Task* owner = owner_of(&queue);
-    if (owner == nullptr || (owner != &waiter && owner->state_ != TaskState::blocked)) [[likely]] return;
-    while (owner != nullptr && owner != &waiter) owner = owner_of(queue_of(*owner));
-    if (owner == nullptr) return;
+    const Task* last = &owner;
+    while (last != nullptr && last != &waiter) last = next(*last);
+    if (last == nullptr) return;
 
     std::string text = "waiting would never end: " + waiter.name() + " waits for " + wait.describe();
-    for (const Task* t = owner_of(&queue); t != &waiter; t = owner_of(queue_of(*t))) {
+    for (const Task* t = &owner; t != &waiter; t = next(*t)) {
       text += "; " + t->name() + " waits for " + t->wait_->describe();
     }
     throw DeadlockError(text);
   }
 };
 
-void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
-  Task& task = *detail::this_thread.task;
-  Wait& wait = node.wait();
-  if (queue.resource() != nullptr) Inheritance::refuse_cycle(task, queue, wait);
-  wait.task_ = &task;
-  node.next_of_wait_ = wait.nodes_;
-  wait.nodes_ = &node;
-  const Urgency before = queue.best();
-  const bool was_empty = queue.empty();
-  queue.push(node, task.urgency(), loop.now_ns(), loop.policy());
-  Inheritance::queue_changed(queue, before, was_empty);
+void detail::refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait) {
+  Inheritance::refuse_cycle(waiter, owner, wait);
 }
 
-void leave_queues(Wait& wait) noexcept {
-  while (WaitNode* node = wait.nodes_) {
-    wait.nodes_ = node->next_of_wait_;
-    node->next_of_wait_ = nullptr;
-    WaiterQueue& queue = *node->queue_;
-    const Urgency before = queue.best();
-    queue.erase(*node);
-    Inheritance::queue_changed(queue, before, false);
-  }
+void detail::settle(Task& task) noexcept { Inheritance::settle(task); }
+
+void detail::lent_changed(Resource& resource) noexcept {
+  Inheritance::lent_changed(resource, [](Task& owner) { Inheritance::settle(owner); });
 }
 
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   Task& task = *node.wait().task();
   WaiterQueue& from = *node.queue();
-  const Urgency before_from = from.best();
-  from.erase(node);
-  Inheritance::queue_changed(from, before_from, false);
-  const Urgency before_to = to.best();
-  const bool was_empty = to.empty();
-  to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy());
-  Inheritance::queue_changed(to, before_to, was_empty);
+  if (from.erase(node) && from.resource() != nullptr) detail::lent_changed(*from.resource());
+  const bool changed = to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy());
+  if (changed && to.resource() != nullptr) detail::lent_changed(*to.resource());
 }
 
 void detail::begin_lending(Holding& holding) noexcept {
@@ -239,7 +222,7 @@ void detail::begin_lending(Holding& holding) noexcept {
 void detail::end_lending(Holding& holding, Task& owner) noexcept {
   owner.lending_.erase(holding);
   holding.lends = false;
-  Inheritance::settle(owner);
+  if (owner.inherits()) Inheritance::settle(owner);
 }
 
 void settle_all(Loop& loop) { Inheritance::settle_all(loop); }

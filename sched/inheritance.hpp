@@ -12,18 +12,74 @@
 // allocates.
 #pragma once
 
+#include <heirloop/sched/loop.hpp>
 #include <heirloop/sched/task.hpp>
 #include <heirloop/sched/wait.hpp>
 
 namespace heirloop {
 
+namespace detail {
+
+/// Errors: DeadlockError when `waiter` waits for itself by waiting for `owner`.
+void refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait);
+
+/// What the resource's waiters lend is not what it was: its owners follow.
+void lent_changed(Resource& resource) noexcept;
+
+/// What supports the task's urgency changed.
+void settle(Task& task) noexcept;
+
+void begin_lending(Holding& holding) noexcept;
+void end_lending(Holding& holding, Task& owner) noexcept;
+
+}  // namespace detail
+
 /// The current task's wait begins in this queue. Its owners inherit.
 /// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on.
 /// Cost: O(log n) besides the search for a cycle, which is linear in the chain of blocked owners.
-void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
+  Task& task = *detail::this_thread.task;
+  Wait& wait = node.wait();
+  Resource* resource = queue.resource();
+  if (resource != nullptr && resource->holdings() != nullptr) {
+    const Task& owner = *resource->holdings()->owner;
+    if (&owner == &task || owner.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, owner, wait);
+  }
+  wait.task_ = &task;
+  node.next_of_wait_ = wait.nodes_;
+  wait.nodes_ = &node;
+  const bool changed = queue.push(node, task.urgency(), loop.now_ns(), loop.policy());
+  if (changed && resource != nullptr) detail::lent_changed(*resource);
+}
+
+/// The current task waits for the end of `awaited`, which inherits. Errors and cost: as `enter_queue`.
+inline void join(WaitNode& node, Task& awaited) {
+  Task& task = *detail::this_thread.task;
+  Wait& wait = node.wait();
+  if (&awaited == &task || awaited.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, awaited, wait);
+  wait.task_ = &task;
+  node.next_of_wait_ = wait.nodes_;
+  wait.nodes_ = &node;
+  node.awaited_ = &awaited;
+  awaited.joiners_.push(node, task.urgency());
+  if (more_urgent(task.urgency(), awaited.urgency())) detail::settle(awaited);
+}
 
 /// The wait ends: out of every queue; its owners lose what it lent.
-void leave_queues(Wait& wait) noexcept;
+inline void leave_queues(Wait& wait) noexcept {
+  while (WaitNode* node = wait.nodes_) {
+    wait.nodes_ = node->next_of_wait_;
+    if (Task* awaited = std::exchange(node->awaited_, nullptr)) {
+      awaited->joiners_.erase(*node);
+      if (awaited->inherits()) detail::settle(*awaited);
+    } else {
+      WaiterQueue& queue = *node->queue_;
+      Resource* resource = queue.resource();
+      const bool changed = queue.erase(*node);
+      if (changed && resource != nullptr && resource->holdings() != nullptr) detail::lent_changed(*resource);
+    }
+  }
+}
 
 /// A waiter stands in `to` from now on, instead of the queue it was in; its wait goes on, as long as before.
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept;
@@ -35,34 +91,39 @@ void set_base_urgency(Task& task, const Urgency& urgency) noexcept;
 /// has now, every waiter its place, and every owner what is lent to it. Allocates.
 void settle_all(Loop& loop);
 
-namespace detail {
-void begin_lending(Holding& holding) noexcept;
-void end_lending(Holding& holding, Task& owner) noexcept;
-}  // namespace detail
-
-/// `owner` begins to hold a share in `holding.resource`, and inherits from its waiters.
-inline void link_holding(Holding& holding, Task& owner) noexcept {
+/// The waiters of `holding.resource` depend on `owner` from now on: it inherits from them.
+inline void begin_owning(Holding& holding, Task& owner) noexcept {
   Resource& resource = *holding.resource;
   holding.owner = &owner;
   holding.next_of_resource = resource.holdings_;
   resource.holdings_ = &holding;
+  if (!resource.waiters().empty()) [[unlikely]] detail::begin_lending(holding);
+}
+
+/// They don't any more: the owner loses what they lent. Cost: linear in the joint holders.
+inline void end_owning(Holding& holding) noexcept {
+  Holding** link = &holding.resource->holdings_;
+  while (*link != &holding) link = &(*link)->next_of_resource;
+  *link = holding.next_of_resource;
+  Task& owner = *std::exchange(holding.owner, nullptr);
+  if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
+}
+
+/// `owner` begins to own what it has to give back: when it ends before, the resource is told.
+inline void link_holding(Holding& holding, Task& owner) noexcept {
   holding.before = nullptr;
   holding.behind = owner.holdings_;
   if (owner.holdings_ != nullptr) owner.holdings_->before = &holding;
   owner.holdings_ = &holding;
-  if (!resource.waiters().empty()) [[unlikely]] detail::begin_lending(holding);
+  begin_owning(holding, owner);
 }
 
-/// The owner gives its share back, and loses what the waiters lent. Cost: linear in the joint holders.
+/// The owner gives its share back.
 inline void unlink_holding(Holding& holding) noexcept {
   Task& owner = *holding.owner;
-  Holding** link = &holding.resource->holdings_;
-  while (*link != &holding) link = &(*link)->next_of_resource;
-  *link = holding.next_of_resource;
   (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
   if (holding.behind != nullptr) holding.behind->before = holding.before;
-  holding.owner = nullptr;
-  if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
+  end_owning(holding);
 }
 
 }  // namespace heirloop

@@ -28,7 +28,7 @@ void InterruptWait::await_suspend(std::coroutine_handle<> frame) {
     loop.yield_behind(victim, caller, frame);
     return;
   }
-  link_holding(holding_, victim);
+  begin_owning(holding_, victim);
   enter_queue(loop, node_, waiters());  // a DeadlockError leaves the exception set; ~InterruptWait forgets the victim
   loop.block(*this, frame);
 }
@@ -49,7 +49,7 @@ std::string InterruptWait::describe() const { return victim_.name() + " to be in
 /// The victim's wake-up has come: it runs next, its interrupter right after it.
 void InterruptWait::victim_wakes() noexcept {
   if (!is_blocked()) return;
-  unlink_holding(holding_);
+  end_owning(holding_);
   Loop& loop = victim_.get()->loop();
   loop.wake(*this);
   loop.to_front(*task());
@@ -65,7 +65,7 @@ void InterruptWait::replaced() noexcept {
 }
 
 void InterruptWait::forget() noexcept {
-  if (holding_.owner != nullptr) unlink_holding(holding_);
+  if (holding_.owner != nullptr) end_owning(holding_);
   if (victim_ && victim_.get()->interrupter_ == this) victim_.get()->interrupter_ = nullptr;
 }
 

@@ -4,7 +4,6 @@
 
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/interrupt.hpp>
-#include <heirloop/sched/joining.hpp>
 #include <heirloop/sched/log.hpp>
 
 namespace heirloop {
@@ -44,10 +43,8 @@ void Loop::nested_too_deep() const {
                           "eager_start");
 }
 
-void Loop::check_thread(const Task& task) {
-  if (this_thread.loop != task.loop_) {
-    throw InvalidStateError("a task handle was used outside its loop's thread; use post() to get there");
-  }
+void Loop::wrong_thread() {
+  throw InvalidStateError("a task handle was used outside its loop's thread; use post() to get there");
 }
 
 // ---- the turn ----
@@ -81,22 +78,17 @@ inline void Loop::run_task(Task& task) {
   task.state_ = TaskState::running;
   task.wait_ = nullptr;
   std::coroutine_handle<> frame = task.resume_;
-  do {
+  for (;;) {
     frame.resume();
     if (task.state_ < TaskState::running) [[likely]] break;
-    frame = next_frame(task);
-  } while (frame);
-  this_thread.task = nullptr;
-}
-
-/// The frame that the last one has noted, or null when the task has ended.
-std::coroutine_handle<> Loop::next_frame(Task& task) {
-  if (task.state_ == TaskState::done) {
-    task_ended(task);
-    return nullptr;
+    const std::coroutine_handle<> next = std::exchange(this_thread.next, nullptr);
+    if (!next) {
+      task_ended(task, frame);
+      break;
+    }
+    frame = next;
   }
-  contract(bool{this_thread.next}, "a task suspends only in awaiters of heirloop");
-  return std::exchange(this_thread.next, nullptr);
+  this_thread.task = nullptr;
 }
 
 /// As dispatch, for an observer and the limit of a step.
@@ -184,7 +176,6 @@ void Loop::finish() {
 void Loop::run_nested(Task& task) {
   const detail::ThisThread before = this_thread;
   ++nested_;
-  TaskRef keep(&task);
   run_task(task);
   if (!task.done()) register_task(task);
   --nested_;
@@ -252,16 +243,6 @@ bool Loop::over_budget() noexcept {
 }
 
 // ---- suspension ----
-
-void Loop::block(Wait& wait, std::coroutine_handle<> frame) noexcept {
-  Task& task = *this_thread.task;
-  task.resume_ = frame;
-  task.wait_ = &wait;
-  task.state_ = TaskState::blocked;
-  wait.task_ = &task;
-  wait.state_ = Wait::State::blocked;
-  if (task.pending_ != Task::Pending::nothing) [[unlikely]] withdraw(task);
-}
 
 void Loop::wake(Wait& wait) noexcept {
   Task& task = *wait.task_;
@@ -353,35 +334,28 @@ void Loop::set_thrown(Task& task, std::exception_ptr error) {
 
 // ---- the registry, and the end of a task ----
 
-void Loop::register_task(Task& task) noexcept {
-  task.registered_ = true;
-  task.id_ = next_task_id_++;
-  tasks_.push_front(task);
-}
-
 std::vector<TaskRef> Loop::all_tasks() const {
   std::vector<TaskRef> tasks;
   for (Task* task = tasks_.first(); task != nullptr; task = TaskList::behind(*task)) tasks.emplace_back(task);
   return tasks;
 }
 
-void Loop::task_ended(Task& task) noexcept {
-  task.resume_.destroy();
+void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
+  contract(root.done(), "a task suspends only in awaiters of heirloop");
+  task.state_ = TaskState::done;
   task.resume_ = nullptr;
+  root.destroy();
   if (task.registered_) tasks_.erase(task);
-  if (Joining* joining = std::exchange(task.joining_, nullptr)) {
-    joining->ended(*this);
-    delete joining;
-  }
+  task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
+  if (task.inherits()) [[unlikely]] detail::settle(task);
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
-  if (task.outcome_error() != nullptr && !task.outcome_cancelled() && !task.fetched_) {
+  if (task.failed_ && !task.outcome_cancelled() && !task.fetched_) [[unlikely]] {
     task.listed_as_unfetched_ = true;
     unfetched_.push_front(task);
   }
   count_deadline(task);
-  TaskRef last(&task);
-  --task.references_;  // a task no longer keeps itself alive
+  if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
 }
 
 /// The last chance to see the exception has passed: it is logged.

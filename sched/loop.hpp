@@ -115,7 +115,15 @@ class Loop {
 
   /// The current task suspends until `wait` is woken. Called last in `await_suspend`, when the wait stands in its
   /// queues. When an exception is pending already, the wait is withdrawn at once.
-  void block(Wait& wait, std::coroutine_handle<> frame) noexcept;
+  void block(Wait& wait, std::coroutine_handle<> frame) noexcept {
+    Task& task = *detail::this_thread.task;
+    task.resume_ = frame;
+    task.wait_ = &wait;
+    task.state_ = TaskState::blocked;
+    wait.task_ = &task;
+    wait.state_ = Wait::State::blocked;
+    if (task.pending_ != Task::Pending::nothing) [[unlikely]] withdraw(task);
+  }
 
   /// The current task suspends and stays ready, at the end of its own priority.
   void yield(std::coroutine_handle<> frame) {
@@ -155,7 +163,7 @@ class Loop {
   // ---- tasks ----
 
   template <class T>
-  PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
+  PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
     if (!coro.is_new()) throw InvalidStateError("create_task needs a coroutine that was never awaited");
     if (options.eager_start && nested_ >= options_.max_nested_starts) nested_too_deep();
     auto* block = new detail::TaskBlock<T>(*this, coro.frame(), options);
@@ -165,7 +173,8 @@ class Loop {
       run_nested(*block);
     } else {
       register_task(*block);
-      make_ready(*block);
+      block->state_ = TaskState::ready;
+      ready_.push(*block, now_ns_);
     }
     return task;
   }
@@ -191,7 +200,9 @@ class Loop {
   void yield_behind(Task& victim, Task& caller, std::coroutine_handle<> frame) noexcept;
 
   /// Errors: InvalidStateError when called on another thread than the loop's.
-  static void check_thread(const Task& task);
+  static void check_thread(const Task& task) {
+    if (detail::this_thread.loop != task.loop_) [[unlikely]] wrong_thread();
+  }
 
   // ---- handles ----
 
@@ -235,6 +246,7 @@ class Loop {
   friend void detail::check_first_line();
 
   [[noreturn]] static void no_loop();
+  [[noreturn]] static void wrong_thread();
   [[noreturn]] static void throw_pending();
   [[noreturn]] void nested_too_deep() const;
 
@@ -245,7 +257,6 @@ class Loop {
   void dispatch_watched(Entry& entry);
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
-  std::coroutine_handle<> next_frame(Task& task);
   void run_nested(Task& task);
   void run_callback(Callback& callback) noexcept;
   void sleep();
@@ -260,8 +271,12 @@ class Loop {
   void count_deadline(const Task& task) noexcept {
     if (task.deadline_ns_ < now_ns_) [[unlikely]] ++missed_deadlines_;
   }
-  void register_task(Task& task) noexcept;
-  void task_ended(Task& task) noexcept;
+  void register_task(Task& task) noexcept {
+    task.registered_ = true;
+    task.id_ = next_task_id_++;
+    tasks_.push_front(task);
+  }
+  void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
   void make_ready(Task& task) noexcept;
 
   void set_cancelled(Task& task, std::string message);
@@ -294,5 +309,24 @@ class Loop {
   TaskList tasks_;      // registered and not done, last created first
   TaskList unfetched_;  // ended with an exception that nobody has seen
 };
+
+inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)
+    : Entry(Kind::task), loop_(&loop), outcome_(&outcome) {
+  resume_ = root;
+  const Task* creator = detail::this_thread.task;
+  const bool as_creator = creator != nullptr && creator->deadline_ns_ == Demand::no_deadline && !creator->inherits();
+  if (as_creator && options.asks_for_nothing()) [[likely]] {
+    base_ = creator->base_;
+    group_ = creator->group_;
+    ReadyQueue::copy_urgency(*this, *creator);
+  } else {
+    apply(options);
+  }
+}
+
+inline void JoinWait::joined() {
+  if (task() != nullptr) Loop::resumed();
+  awaited_.mark_fetched();
+}
 
 }  // namespace heirloop

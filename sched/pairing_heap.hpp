@@ -32,14 +32,11 @@ class PairingHeap {
   }
 
   void erase(T& item) noexcept {
-    T* rest = merge_children(item);
     if (&item == root_) {
-      root_ = rest;
+      root_ = without_root(item);
     } else {
-      detach(item);
-      if (rest != nullptr) root_ = meld(root_, rest);
+      erase_below_root(item);
     }
-    item.*Hook = {};
   }
 
   /// Takes the right place for an element whose order changed in either direction.
@@ -48,7 +45,12 @@ class PairingHeap {
     push(item);
   }
 
-  void clear() noexcept { root_ = nullptr; }
+  /// The top, taken out; null when the heap is empty.
+  T* pop() noexcept {
+    T* item = root_;
+    if (item != nullptr) root_ = without_root(*item);
+    return item;
+  }
 
  private:
   static HeapHook<T>& hook(T* item) noexcept { return item->*Hook; }
@@ -63,7 +65,17 @@ class PairingHeap {
     if (h.next != nullptr) hook(h.next).prev = h.prev;
   }
 
-  static T* meld(T* a, T* b) noexcept {
+  static T* without_root(T& root) noexcept { return hook(&root).child == nullptr ? nullptr : merge_children(root); }
+
+  void erase_below_root(T& item) noexcept {
+    T* rest = merge_children(item);
+    detach(item);
+    if (rest != nullptr) root_ = meld(root_, rest);
+  }
+
+  // Not inlined: most heaps here hold one element at most, and for these the caller needs neither.
+
+  [[gnu::noinline]] static T* meld(T* a, T* b) noexcept {
     if (Before{}(*b, *a)) {
       T* swap = a;
       a = b;
@@ -79,7 +91,7 @@ class PairingHeap {
   }
 
   /// Two passes over the children: pair them from the left, then meld the pairs from the right.
-  static T* merge_children(T& item) noexcept {
+  [[gnu::noinline]] static T* merge_children(T& item) noexcept {
     T* rest = (item.*Hook).child;
     T* pairs = nullptr;  // linked through next, last pair first
     while (rest != nullptr) {

@@ -248,7 +248,9 @@ class ReadyQueue {
 
   void append(Level& level, Entry& entry) {
     // Neither empty nor full, in one comparison.
-    if (level.tail - level.head - 1 >= level.mask) [[unlikely]] return append_rarely(level, entry);
+    if (level.tail - level.head - 1 >= level.mask) [[unlikely]] {
+      if (level.tail != level.head || &level != current_) return append_rarely(level, entry);
+    }
     append_now(level, entry);
   }
   static void append_now(Level& level, Entry& entry) noexcept {

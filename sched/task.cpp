@@ -6,7 +6,6 @@
 #include <cxxabi.h>
 
 #include <heirloop/sched/inheritance.hpp>
-#include <heirloop/sched/joining.hpp>
 #include <heirloop/sched/loop.hpp>
 
 namespace heirloop {
@@ -18,17 +17,10 @@ bool handling_cancelled() noexcept {
   return type != nullptr && *type == typeid(Cancelled);
 }
 
-void root_ended(std::coroutine_handle<> frame) noexcept {
-  Task& task = *this_thread.task;
-  task.resume_ = frame;
-  task.state_ = TaskState::done;
-}
+void root_failed() noexcept { this_thread.task->failed_ = true; }
 
 void check_first_line() { Loop::resumed(); }
 
-namespace {
-
-// A name is stored behind its length in a pooled block.
 char* store_name(std::string_view name) {
   const auto length = static_cast<std::uint32_t>(name.size());
   char* block = static_cast<char*>(FramePool::allocate(sizeof length + length));
@@ -37,17 +29,16 @@ char* store_name(std::string_view name) {
   return block;
 }
 
+namespace {
 std::string_view stored_name(const char* block) noexcept {
   std::uint32_t length = 0;
   std::memcpy(&length, block, sizeof length);
   return {block + sizeof length, length};
 }
-
-void free_name(char* block) noexcept {
-  if (block != nullptr) FramePool::deallocate(block, sizeof(std::uint32_t) + stored_name(block).size());
-}
-
 }  // namespace
+
+void free_name(char* block) noexcept { FramePool::deallocate(block, sizeof(std::uint32_t) + stored_name(block).size()); }
+
 }  // namespace detail
 
 static std::int64_t to_deadline_ns(std::chrono::steady_clock::time_point deadline) noexcept {
@@ -71,31 +62,13 @@ std::string_view to_string(TaskState state) noexcept {
   return "unknown";
 }
 
-Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)
-    : Entry(Kind::task),
-      loop_(&loop),
-      outcome_(&outcome),
-      group_(options.group != nullptr ? options.group : Loop::creator_group()) {
-  resume_ = root;
+void Task::apply(const TaskOptions& options) {
+  group_ = options.group != nullptr ? options.group : Loop::creator_group();
   if (options.deadline) deadline_ns_ = to_deadline_ns(*options.deadline);
-  const Task* creator = detail::this_thread.task;
-  if (creator != nullptr && !options.priority && creator->deadline_ns_ == deadline_ns_ && creator->group_ == group_) {
-    base_ = creator->base_;
-  } else {
-    const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
-    base_ = loop.policy().urgency({priority, deadline_ns_, group_});
-  }
+  const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
+  base_ = loop_->policy().urgency({priority, deadline_ns_, group_});
   if (!options.name.empty()) name_ = detail::store_name(options.name);
-  if (creator != nullptr && creator->urgency() == base_) {
-    ReadyQueue::copy_urgency(*this, *creator);
-  } else {
-    loop.ready().set_urgency(*this, base_);
-  }
-}
-
-Task::~Task() {
-  contract(joining_ == nullptr && holdings_ == nullptr, "a task that ends is awaited by nobody and owns nothing");
-  detail::free_name(name_);
+  loop_->ready().set_urgency(*this, base_);
 }
 
 std::string Task::name() const {
@@ -103,31 +76,12 @@ std::string Task::name() const {
   return id_ == 0 ? "a task in its eager part" : "Task-" + std::to_string(id_);
 }
 
-void Task::last_reference_gone() noexcept {
-  if (listed_as_unfetched_) loop_->forget_unfetched(*this);
-  outcome_->destroy(*this);
-}
-
-void TaskList::push_front(Task& task) noexcept {
-  task.before_ = nullptr;
-  task.behind_ = first_;
-  if (first_ != nullptr) first_->before_ = &task;
-  first_ = &task;
-}
-
-void TaskList::erase(Task& task) noexcept {
-  (task.before_ != nullptr ? task.before_->behind_ : first_) = task.behind_;
-  if (task.behind_ != nullptr) task.behind_->before_ = task.before_;
-  task.before_ = task.behind_ = nullptr;
-}
-
-Task* TaskList::behind(const Task& task) noexcept { return task.behind_; }
+void Task::never_fetched() noexcept { loop_->forget_unfetched(*this); }
 
 void TaskRef::set_name(std::string_view name) const {
   Loop::check_thread(task());
   char* stored = detail::store_name(name);
-  detail::free_name(task().name_);
-  task().name_ = stored;
+  if (char* old = std::exchange(task().name_, stored)) detail::free_name(old);
 }
 
 void TaskRef::set_priority(double priority) const {
@@ -176,20 +130,11 @@ unsigned TaskRef::uncancel() const {
   return t.cancel_requests_;
 }
 
-Task& TaskRef::done_task() const {
-  Task& t = task();
-  if (!t.done()) throw InvalidStateError(t.name() + " is not done: it has no result yet");
-  return t;
-}
+void TaskRef::not_done() const { throw InvalidStateError(task_->name() + " is not done: it has no result yet"); }
 
-void TaskRef::mark_fetched() const noexcept {
-  Task& t = *task_;
-  if (t.fetched_) return;
-  t.fetched_ = true;
-  if (t.outcome_error() != nullptr && !t.outcome_cancelled() && t.listed_as_unfetched_) {
-    t.listed_as_unfetched_ = false;
-    t.loop_->unfetched_.erase(t);
-  }
+void TaskRef::unlist_as_unfetched() const noexcept {
+  task_->listed_as_unfetched_ = false;
+  task_->loop_->unfetched_.erase(*task_);
 }
 
 std::exception_ptr TaskRef::exception() const {
@@ -206,15 +151,8 @@ std::exception_ptr TaskRef::exception() const {
 void JoinWait::await_suspend(std::coroutine_handle<> frame) {
   Task& awaited = *awaited_.get();
   Loop::check_thread(awaited);
-  Loop& loop = awaited.loop();
-  if (awaited.joining_ == nullptr) awaited.joining_ = new Joining(awaited);
-  enter_queue(loop, node_, awaited.joining_->waiters());
-  loop.block(*this, frame);
-}
-
-void JoinWait::joined() {
-  if (task() != nullptr) Loop::resumed();
-  awaited_.mark_fetched();
+  join(node_, awaited);
+  awaited.loop().block(*this, frame);
 }
 
 std::string JoinWait::describe() const { return "the end of " + awaited_.name(); }

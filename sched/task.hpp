@@ -8,7 +8,8 @@
 //                 └─ blocked ◀┘
 //
 // 1. A blocked task has a Wait; a ready one stands in the ready queue, or has just been popped.
-// 2. effective urgency = most urgent of the base priority and of the lending heap's top (inheritance.hpp keeps it).
+// 2. effective urgency = most urgent of the base priority, of the joiners and of the lending heap's top (inheritance.hpp
+//    keeps it).
 // 3. A task that is not done keeps itself alive; handles are counted without atomics and belong to the loop's thread.
 // 4. The outcome lies in the task's block; the frame is freed as it ends.
 #pragma once
@@ -31,13 +32,16 @@
 namespace heirloop {
 
 class InterruptWait;
-class Joining;
 class Loop;
 class Task;
 
 namespace detail {
 void end_lending(Holding& holding, Task& owner) noexcept;
-}
+
+/// A name lies behind its length in a recycled block.
+char* store_name(std::string_view name);
+void free_name(char* block) noexcept;
+}  // namespace detail
 
 std::string_view to_string(TaskState state) noexcept;
 
@@ -49,6 +53,9 @@ struct TaskOptions {
   /// By when it should have ended, of the loop's clock: decides under `edf`, is counted when missed under every policy.
   std::optional<std::chrono::steady_clock::time_point> deadline{};
   SchedulingGroup* group = nullptr;      ///< decides under `shares`; null: the group of the creator, the root outside tasks
+
+  /// True when the task is to be like its creator; how it starts aside.
+  bool asks_for_nothing() const noexcept { return name.empty() && !priority && !deadline && group == nullptr; }
 };
 
 /// A task's identity. Users hold it through `TaskRef` and `PriorityTask`.
@@ -60,6 +67,7 @@ class Task : public Entry {
   std::uint64_t id() const noexcept { return id_; }
   std::string name() const;
   double priority() const noexcept { return base_.priority; }
+  bool inherits() const noexcept { return urgency() != base_; }
   std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
   SchedulingGroup* group() const noexcept { return group_; }
   Wait* wait() const noexcept { return wait_; }
@@ -73,7 +81,10 @@ class Task : public Entry {
   };
 
   Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options);
-  ~Task();
+  ~Task() {
+    contract(joiners_.empty() && holdings_ == nullptr, "a task that ends is awaited by nobody and owns nothing");
+    if (name_ != nullptr) detail::free_name(name_);
+  }
 
  private:
   friend class Loop;
@@ -82,16 +93,22 @@ class Task : public Entry {
   friend class JoinWait;
   friend class InterruptWait;
   friend struct Inheritance;
-  friend void detail::root_ended(std::coroutine_handle<> frame) noexcept;
-  friend void detail::check_first_line();
-  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void detail::root_failed() noexcept;
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
+  friend void join(WaitNode& node, Task& awaited);
+  friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
-  friend class Joining;
 
-  /// An exception that nobody has seen is logged; then the block is given back.
-  void last_reference_gone() noexcept;
+  /// What the options ask for, where it is not all as in the creator.
+  void apply(const TaskOptions& options);
+
+  /// The block is given back; an exception that nobody has seen is logged before.
+  void last_reference_gone() noexcept {
+    if (listed_as_unfetched_) [[unlikely]] never_fetched();
+    outcome_->destroy(*this);
+  }
+  void never_fetched() noexcept;
 
   const std::exception_ptr* outcome_error() const noexcept { return outcome_->error(*this); }
   bool outcome_cancelled() const noexcept { return outcome_->cancelled(*this); }
@@ -99,8 +116,9 @@ class Task : public Entry {
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 1;  // one for itself until it is done
-  std::uint32_t cancel_requests_ : 24 = 0;
+  std::uint32_t cancel_requests_ : 26 = 0;
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
+  bool failed_ : 1 = false;      // ended with an exception, if only with `Cancelled`
   bool fetched_ : 1 = false;     // somebody has seen the exception
   bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
@@ -110,7 +128,7 @@ class Task : public Entry {
   SchedulingGroup* group_ = nullptr;
   LendingHeap lending_;
   Holding* holdings_ = nullptr;
-  Joining* joining_ = nullptr;  // while somebody awaits this task
+  Joiners joiners_;
   std::exception_ptr pending_error_;
   InterruptWait* interrupter_ = nullptr;
   Task* work_next_ = nullptr;  // worklist of inheritance
@@ -124,9 +142,18 @@ class Task : public Entry {
 class TaskList {
  public:
   Task* first() const noexcept { return first_; }
-  void push_front(Task& task) noexcept;
-  void erase(Task& task) noexcept;
-  static Task* behind(const Task& task) noexcept;
+  static Task* behind(const Task& task) noexcept { return task.behind_; }
+
+  void push_front(Task& task) noexcept {
+    task.before_ = nullptr;
+    task.behind_ = first_;
+    if (first_ != nullptr) first_->before_ = &task;
+    first_ = &task;
+  }
+  void erase(Task& task) noexcept {
+    (task.before_ != nullptr ? task.before_->behind_ : first_) = task.behind_;
+    if (task.behind_ != nullptr) task.behind_->before_ = task.before_;
+  }
 
  private:
   Task* first_ = nullptr;
@@ -198,8 +225,15 @@ class TaskRef {
     if (task_ == nullptr) throw InvalidStateError("this task handle is empty");
     return *task_;
   }
-  Task& done_task() const;
-  void mark_fetched() const noexcept;
+  Task& done_task() const {
+    Task& t = task();
+    if (!t.done()) [[unlikely]] not_done();
+    return t;
+  }
+  void mark_fetched() const noexcept {
+    task_->fetched_ = true;
+    if (task_->listed_as_unfetched_) [[unlikely]] unlist_as_unfetched();
+  }
 
   friend class JoinWait;
 
@@ -207,6 +241,8 @@ class TaskRef {
   void retain() const noexcept {
     if (task_ != nullptr) ++task_->references_;
   }
+  [[noreturn]] void not_done() const;
+  void unlist_as_unfetched() const noexcept;
 
   Task* task_ = nullptr;
 };

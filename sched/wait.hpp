@@ -5,8 +5,10 @@
 // it). Called by every awaiter that blocks, and by inheritance.
 //
 //   task ──wait──▶ Wait ──nodes──▶ WaiterQueue ──▶ Resource ──holdings──▶ Holding ──owner──▶ task
+//                            └──▶ the task whose end is waited for
 //
-// 1. A blocked task has one Wait; a node stands in at most one queue; `~Wait` asserts that it is out of all.
+// 1. A blocked task has one Wait; a node stands in at most one queue, or among the joiners of one task; `~Wait` asserts
+//    that it is out of all.
 // 2. A queue gives its waiters by (policy key of urgency and begin of wait, arrival): `next()`.
 // 3. `best()` is the most urgent of its waiters, whatever the policy.
 // 4. A holding is in its owner's lending heap exactly while its resource has waiters.
@@ -29,7 +31,14 @@ class Task;
 class Wait;
 class WaiterQueue;
 
-/// The place of a wait in one queue.
+namespace detail {
+inline thread_local constinit std::uint64_t arrivals = 0;
+
+/// Later waits have larger numbers, in every queue of the thread.
+inline std::uint64_t next_arrival() noexcept { return ++arrivals; }
+}  // namespace detail
+
+/// The place of a wait in one queue, or among the joiners of a task.
 class WaitNode {
  public:
   explicit WaitNode(Wait& wait) noexcept : wait_(&wait) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
@@ -38,19 +47,23 @@ class WaitNode {
 
   Wait& wait() const noexcept { return *wait_; }
   WaiterQueue* queue() const noexcept { return queue_; }
+  Task* awaited() const noexcept { return awaited_; }
   const Urgency& urgency() const noexcept { return urgency_; }
   std::uint64_t arrival() const noexcept { return arrival_; }
   WaitNode* next_of_wait() const noexcept { return next_of_wait_; }
 
  private:
   friend class WaiterQueue;
+  friend class Joiners;
   friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend struct HandOffOrder;
   friend struct LendOrder;
 
   Wait* wait_;
   WaiterQueue* queue_ = nullptr;
+  Task* awaited_ = nullptr;
   // Set as it enters a queue; most waits for what is free never do.
   WaitNode* next_of_wait_;
   Urgency urgency_;
@@ -85,11 +98,36 @@ class WaiterQueue {
   std::size_t size() const noexcept { return size_; }
   Resource* resource() const noexcept { return resource_; }
 
-  void push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept;
+  // Each answers whether what the queue lends has changed: its best urgency, or that anybody waits.
+
+  bool push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept {
+    node.since_ns_ = now_ns;
+    node.arrival_ = detail::next_arrival();
+    return push_again(node, urgency, policy);
+  }
+
   /// With the time and the arrival that it had in the queue that it left.
-  void push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
-  void erase(WaitNode& node) noexcept;
-  void reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
+  bool push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
+    node.queue_ = this;
+    node.urgency_ = urgency;
+    ++size_;
+    if (first_ != nullptr) return push_behind(node, policy);
+    node.hand_off_ = {};
+    first_ = last_ = &node;
+    return true;
+  }
+
+  bool erase(WaitNode& node) noexcept {
+    node.queue_ = nullptr;
+    --size_;
+    if (mixed_) [[unlikely]] return erase_mixed(node);
+    const auto& hook = node.hand_off_;
+    (hook.prev != nullptr ? hook.prev->hand_off_.next : first_) = hook.next;
+    (hook.next != nullptr ? hook.next->hand_off_.prev : last_) = hook.prev;
+    return first_ == nullptr;
+  }
+
+  bool reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
 
   /// The waiter to whom a release hands over; null when nobody waits.
   WaitNode* next() const noexcept { return first_; }
@@ -106,6 +144,8 @@ class WaiterQueue {
   using HandOff = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, HandOffOrder>;
   using Lend = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
 
+  bool push_behind(WaitNode& node, const Policy& policy) noexcept;
+  bool erase_mixed(WaitNode& node) noexcept;
   void become_mixed(const Policy& policy) noexcept;
   void push_mixed(WaitNode& node, const Policy& policy) noexcept;
 
@@ -123,7 +163,7 @@ struct Holding {
   Resource* resource = nullptr;
   Task* owner = nullptr;
   Holding* next_of_resource = nullptr;  // joint holders
-  Holding* before = nullptr;            // the owner's list of what it holds
+  Holding* before = nullptr;            // the owner's list of what it has to give back
   Holding* behind = nullptr;
   bool lends = false;                   // in the owner's lending heap
   detail::HeapHook<Holding> lend;
@@ -156,8 +196,8 @@ class Resource {
   ~Resource() = default;
 
  private:
-  friend void link_holding(Holding& holding, Task& owner) noexcept;
-  friend void unlink_holding(Holding& holding) noexcept;
+  friend void begin_owning(Holding& holding, Task& owner) noexcept;
+  friend void end_owning(Holding& holding) noexcept;
 
   WaiterQueue waiters_;
   Holding* holdings_ = nullptr;
@@ -201,13 +241,70 @@ class Wait {
  private:
   friend class Loop;
   friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
+  friend class Joiners;
 
   enum class State : std::uint8_t { idle, blocked, elected, withdrawn };
 
   Task* task_ = nullptr;
   WaitNode* nodes_ = nullptr;
   State state_ = State::idle;
+};
+
+/// Those who wait for the end of one task, by urgency: the best of it is what they lend. All go at once, so there is no
+/// hand-off order. Cost: O(log n); nothing allocates.
+class Joiners {
+ public:
+  bool empty() const noexcept { return by_urgency_.empty(); }
+  const WaitNode* most_urgent() const noexcept { return by_urgency_.top(); }
+
+  void push(WaitNode& node, const Urgency& urgency) noexcept {
+    node.arrival_ = detail::next_arrival();
+    push_again(node, urgency);
+  }
+
+  /// With the arrival that it had.
+  void push_again(WaitNode& node, const Urgency& urgency) noexcept {
+    node.urgency_ = urgency;
+    by_urgency_.push(node);
+  }
+  void erase(WaitNode& node) noexcept { by_urgency_.erase(node); }
+
+  /// True when the best urgency has changed.
+  bool reorder(WaitNode& node, const Urgency& urgency) noexcept {
+    const Urgency before = most_urgent()->urgency_;
+    node.urgency_ = urgency;
+    by_urgency_.update(node);
+    return most_urgent()->urgency_ != before;
+  }
+
+  /// Takes all out, and calls `visit(wait)` for each in the order in which they came.
+  template <class Visit>
+  void take_all(Visit visit) noexcept {
+    ByArrival all;
+    while (WaitNode* node = by_urgency_.pop()) {
+      leave(*node);
+      all.push(*node);
+    }
+    while (WaitNode* node = all.pop()) visit(node->wait());
+  }
+
+ private:
+  static void leave(WaitNode& node) noexcept {
+    WaitNode** link = &node.wait_->nodes_;
+    while (*link != &node) link = &(*link)->next_of_wait_;
+    *link = node.next_of_wait_;
+    node.awaited_ = nullptr;
+  }
+
+  struct Earlier {
+    bool operator()(const WaitNode& a, const WaitNode& b) const noexcept { return a.arrival_ < b.arrival_; }
+  };
+  using ByUrgency = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
+  using ByArrival = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, Earlier>;
+
+  ByUrgency by_urgency_;
 };
 
 }  // namespace heirloop
