@@ -6,11 +6,7 @@
 
 namespace heirloop {
 
-Task& PriorityLock::checked_task() const {
-  Task* task = detail::this_thread.task;
-  if (task == nullptr) throw InvalidStateError(describe() + " can be acquired by tasks only");
-  return *task;
-}
+void PriorityLock::no_task() const { throw InvalidStateError(describe() + " can be acquired by tasks only"); }
 
 std::optional<LockGuard> PriorityLock::try_acquire() {
   Task& task = checked_task();
@@ -23,12 +19,9 @@ std::string PriorityLock::describe() const {
   return name_.empty() ? "an unnamed PriorityLock" : "PriorityLock '" + std::string(name_) + "'";
 }
 
-/// From the owner to the next waiter, or to nobody. The elected owns the lock, and has inherited, before it is ready.
-void PriorityLock::hand_over() noexcept {
-  unlink_holding(holding_);
-  WaitNode* node = waiters().next();
-  if (node == nullptr) return;
-  Wait& elected = node->wait();
+/// The elected owns the lock, and has inherited, before it is ready.
+void PriorityLock::elect(WaitNode& node) noexcept {
+  Wait& elected = node.wait();
   leave_queues(elected);
   take(*elected.task());
   elected.task()->loop().wake(elected);
@@ -45,13 +38,10 @@ void PriorityLock::owner_died(Holding&) noexcept {
   }
 }
 
-void LockGuard::drop() noexcept {
-  if (!lock_->held_by_current_task() || lock_->owner() != owner_) {
-    logger().warn("a guard of {} is destroyed by a task that does not hold it", lock_->describe());
-    // An owner that died has left the lock free or to another task; then there is nothing of ours to give back.
-    if (lock_->owner() != owner_) return;
-  }
-  lock_->hand_over();
+void LockGuard::drop_foreign() noexcept {
+  logger().warn("a guard of {} is destroyed by a task that does not hold it", lock_->describe());
+  // An owner that died has left the lock free or to another task; then there is nothing of ours to give back.
+  if (lock_->owner() == owner_) lock_->hand_over();
 }
 
 void PriorityLock::Acquire::await_suspend(std::coroutine_handle<> frame) {

@@ -57,9 +57,20 @@ class PriorityLock final : private Resource {
   friend class LockGuard;
   friend class PriorityCondition;
 
-  Task& checked_task() const;
+  Task& checked_task() const {
+    Task* task = detail::this_thread.task;
+    if (task == nullptr) [[unlikely]] no_task();
+    return *task;
+  }
   void take(Task& task) noexcept { link_holding(holding_, task); }
-  void hand_over() noexcept;
+
+  /// From the owner to the next waiter, or to nobody.
+  void hand_over() noexcept {
+    unlink_holding(holding_);
+    if (WaitNode* node = waiters().next()) [[unlikely]] elect(*node);
+  }
+  void elect(WaitNode& node) noexcept;
+  [[noreturn]] void no_task() const;
   void owner_died(Holding& holding) noexcept override;
 
   Holding holding_;
@@ -79,7 +90,12 @@ class [[nodiscard]] LockGuard {
     return *this;
   }
   ~LockGuard() {
-    if (lock_ != nullptr) drop();
+    if (lock_ == nullptr) return;
+    if (detail::this_thread.task == owner_ && lock_->owner() == owner_) [[likely]] {
+      lock_->hand_over();
+    } else {
+      drop_foreign();
+    }
   }
 
   explicit operator bool() const noexcept { return lock_ != nullptr; }
@@ -88,7 +104,7 @@ class [[nodiscard]] LockGuard {
   void release();
 
  private:
-  void drop() noexcept;
+  void drop_foreign() noexcept;
 
   PriorityLock* lock_;
   const Task* owner_;  // to be compared only: it may have ended
