@@ -115,7 +115,8 @@ void floor_contended(benchmark::State& state, std::int64_t tasks) {
   for (const Bare& bare : all) bare.frame.destroy();
 }
 
-/// Asio has no lock: its nearest thing is a channel that holds one token.
+/// Asio has no lock: its nearest thing is a channel that holds one token, with its bare null mutex inside. Uncontended,
+/// the token is taken and given back by the calls that never suspend, the cheapest form there is; ours awaits.
 using Token = asio::experimental::channel<asio::io_context::executor_type, void(asio::error_code, int)>;
 
 AsioCoro<void> asio_take_and_give(Token& token, std::int64_t times) {

@@ -1,7 +1,8 @@
 // spawn_join/lazy, spawn_join/eager: a task that does nothing, created and awaited. Floor: a recycled frame
 // created, queued and run, its waiter queued and run, the frame destroyed.
 //
-// An eager child has ended when create_task returns, so its await is ready. Asio starts nothing eagerly.
+// An eager child has ended when create_task returns, so its await is ready. Asio starts nothing eagerly; for the lazy
+// row it spawns a coroutine and awaits its completion, on the executor of both without type erasure.
 #include "floors.hpp"
 #include "on_asio.hpp"
 #include "on_loop.hpp"
@@ -79,28 +80,15 @@ void floor(benchmark::State& state) {
   main.frame.destroy();
 }
 
-/// Handlers that post each other: faster than co_spawn.
-class Spawner {
- public:
-  Spawner(asio::io_context& context, std::int64_t times) : context_(context), left_(times) {}
+AsioCoro<void> asio_child() { co_return; }
 
-  void run() {
-    if (left_-- > 0) asio::post(context_, [this] { end_of_child(); });
-  }
-
- private:
-  void end_of_child() {
-    asio::post(context_, [this] { run(); });
-  }
-
-  asio::io_context& context_;
-  std::int64_t left_;
-};
+AsioCoro<void> asio_spawn_and_join(asio::io_context& context, std::int64_t times) {
+  for (std::int64_t i = 0; i < times; ++i) co_await asio::co_spawn(context, asio_child(), use_asio_coro);
+}
 
 void on_asio(benchmark::State& state) {
   OnAsio on;
-  Spawner spawner(on.context(), state.max_iterations);
-  asio::post(on.context(), [&] { spawner.run(); });
+  asio::co_spawn(on.context(), asio_spawn_and_join(on.context(), state.max_iterations), asio::detached);
   timed(state, [&] { on.run(); });
 }
 
