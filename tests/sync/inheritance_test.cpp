@@ -266,6 +266,33 @@ TEST_P(Inheritance, passes_through_awaits_of_tasks) {
   }());
 }
 
+TEST_P(Inheritance, outlasts_a_change_of_policy) {
+  sim.run([]() -> Coro<void> {
+    PriorityLock lock;
+    auto holder = start(sleep_holding({&lock}), 10);
+    auto waits = start(sleep_holding({&lock}), 9);
+    auto joins = start(await_task(waits), 8);
+    auto urgent = start(await_task(joins), -10);
+    auto second = start(await_task(waits), 7);
+    for (const PolicyKind kind : {PolicyKind::edf, PolicyKind::shares, PolicyKind::strict}) {
+      Loop::current().set_policy(make_policy(kind));
+      for (const auto& task : {holder, waits, joins}) EXPECT_EQ(task.effective_priority(), -10);
+    }
+    urgent.set_priority(9);
+    for (const auto& task : {holder, waits}) EXPECT_EQ(task.effective_priority(), 7);
+    EXPECT_EQ(joins.effective_priority(), 8);
+    task_throw(second, std::runtime_error("leaves"));
+    for (const auto& task : {holder, waits, joins}) EXPECT_EQ(task.effective_priority(), 8);
+    try {
+      co_await second;
+    } catch (const std::runtime_error&) {
+    }
+    holder.cancel();
+    joins.cancel();
+    while (all_tasks().size() > 1) co_await sleep(1ms);
+  }());
+}
+
 TEST_P(Inheritance, gives_a_ready_owner_its_place_at_once) {
   sim.run([](Inheritance& t) -> Coro<void> {
     PriorityLock lock;
