@@ -346,8 +346,10 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   task.resume_ = nullptr;
   root.destroy();
   if (task.registered_) tasks_.erase(task);
-  task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
-  if (task.inherits()) [[unlikely]] detail::settle(task);
+  if (!task.joiners_.empty()) {
+    task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
+    if (task.inherits()) [[unlikely]] detail::settle(task);
+  }
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
   if (task.failed_ && !task.outcome_cancelled() && !task.fetched_) [[unlikely]] {
