@@ -249,7 +249,7 @@ class ReadyQueue {
   void append(Level& level, Entry& entry) {
     // Neither empty nor full, in one comparison.
     if (level.tail - level.head - 1 >= level.mask) [[unlikely]] {
-      if (level.tail != level.head || &level != current_) return append_rarely(level, entry);
+      if (level.tail != level.head || &level != current_ || division_ != nullptr) return append_rarely(level, entry);
     }
     append_now(level, entry);
   }
