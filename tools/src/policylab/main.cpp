@@ -4,6 +4,7 @@
 #include "common/output_file.hpp"
 #include "policylab/builtin.hpp"
 #include "policylab/options.hpp"
+#include "policylab/page.hpp"
 #include "policylab/parser.hpp"
 #include "policylab/report.hpp"
 #include "policylab/run.hpp"
@@ -113,6 +114,7 @@ void run(const Options& options, std::vector<Workload> workloads) {
   if (!options.json_path.empty())
     tools::write_file(options.json_path, to_json(study, Detail::figures).dump(2) + "\n");
   if (!options.csv_path.empty()) tools::write_file(options.csv_path, to_csv(study));
+  if (!options.html_path.empty()) tools::write_file(options.html_path, to_html(study));
 }
 
 int fail(int status, std::string_view text) {

@@ -43,7 +43,8 @@ Exit show_builtin(const std::string& name) {
 void check_paths(const CLI::App& app, const Options& options) {
   std::vector<std::string> taken;
   for (const auto& [name, path] : {std::pair<const char*, const std::string&>("--json", options.json_path),
-                                   {"--csv", options.csv_path}}) {
+                                   {"--csv", options.csv_path},
+                                   {"--html", options.html_path}}) {
     if (app.count(name) == 0) continue;
     if (path.empty()) throw std::invalid_argument(fmt::format("{}: the path is empty", name));
     if (std::ranges::count(taken, path) != 0) {
@@ -86,6 +87,9 @@ std::variant<Options, Exit> parse_options(std::vector<std::string> arguments) {
   app.add_flag("--no-inheritance", no_inheritance, "waiting for a lock lends nothing; to compare");
   app.add_option("--json", options.json_path, "write the figures to this file")->type_name("FILE");
   app.add_option("--csv", options.csv_path, "write a table of the figures to this file")->type_name("FILE");
+  app.add_option("--html", options.html_path,
+                 "write the pictures, with the figures, to this file: a page for a browser")
+      ->type_name("FILE");
   app.add_flag("--list", list, "name the built-in workloads");
   app.add_option("--show", show, "print a built-in workload, as a start for one's own")->type_name("NAME");
 

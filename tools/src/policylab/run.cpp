@@ -31,8 +31,13 @@ RunResult run_virtually(const Workload& workload, const RunOptions& options) {
   hl::Loop loop(driver, loop_options);
   Engine engine(workload, options.seed, loop, &driver);
   const auto main = loop.create_task(engine.run());
-  loop.run_until_done(main);
-  const std::exception_ptr error = main.exception();
+  std::exception_ptr error;
+  try {
+    loop.run_until_done(main);
+    error = main.exception();
+  } catch (...) {  // what has begun is ended in any case
+    error = std::current_exception();
+  }
   loop.finish();
   if (error) std::rethrow_exception(error);
   return engine.result();

@@ -166,7 +166,9 @@ void Statistics::unfinished(const JobRecord& job, std::int64_t now_ns) noexcept 
   ++own.unfinished;
   own.latency.record(now_ns - job.arrival_ns);
   count_deadline(own, now_ns - job.arrival_ns, false);
-  if (job.slot != WaitingJobs::nowhere) own.wait.record(now_ns - job.ready_ns);
+  if (job.slot == WaitingJobs::nowhere) return;
+  own.wait.record(now_ns - job.ready_ns);
+  by_priority_[bin_of(job.priority)].record(now_ns - job.ready_ns);
 }
 
 RunResult Statistics::result(std::int64_t elapsed_ns) const {
