@@ -131,7 +131,8 @@ TEST(KvServerFile, that_can_not_grow_makes_the_server_refuse_writes_until_it_can
     const std::vector<std::string> options{"--appendfsync", sync};
     KvServer server(dir.path(), options, {.file_bytes = 100'000});
     Peer peer = server.connect();
-    const std::string value(1000, 'v');
+    // So large that a rewrite, which is tried at once, has no room either.
+    const std::string value(30'000, 'v');
     int acknowledged = 0;
     Reply reply;
     while (acknowledged < 1'000'000) {
@@ -146,7 +147,7 @@ TEST(KvServerFile, that_can_not_grow_makes_the_server_refuse_writes_until_it_can
     EXPECT_THAT(peer.shown({"SET", "refused", "1"}),
                 StartsWith("-MISCONF the append-only file can't be written: "));
     EXPECT_THAT(peer.shown({"DEL", "0"}), StartsWith("-MISCONF"));
-    EXPECT_EQ(peer.shown({"STRLEN", "0"}), ":1000");
+    EXPECT_EQ(peer.shown({"STRLEN", "0"}), ":30000");
     EXPECT_EQ(peer.shown({"PING"}), "+PONG");
     EXPECT_TRUE(server.child().running()) << server.child().err();
 
@@ -161,7 +162,7 @@ TEST(KvServerFile, that_can_not_grow_makes_the_server_refuse_writes_until_it_can
     KvServer restarted(dir.path(), options);
     Peer again = restarted.connect();
     for (int i = 0; i < acknowledged; ++i)
-      ASSERT_EQ(again.shown({"STRLEN", std::to_string(i)}), ":1000") << i;
+      ASSERT_EQ(again.shown({"STRLEN", std::to_string(i)}), ":30000") << i;
     EXPECT_EQ(again.shown({"MGET", "after", "refused"}), "[$1 null]");
   }
 }

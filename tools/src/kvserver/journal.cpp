@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -22,7 +23,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50 µs
 constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for them
-constexpr auto retry_time = 10s;             // before a rewrite that failed is begun again by itself
+constexpr std::chrono::milliseconds first_retry_time = 250ms, last_retry_time = 10s;  // doubled in between
 
 [[noreturn]] void fail(int error, const std::string& what) { throw std::system_error(error, std::generic_category(), what); }
 }  // namespace
@@ -39,19 +40,26 @@ Journal::Directory::Directory(const std::string& path)
 
 Journal::Directory::~Directory() { ::close(fd_); }
 
-void Journal::Directory::sync() const {
-  if (::fsync(fd_) != 0) fail(errno, "can't force the names in " + path_ + " to the disk");
+hl::Coro<void> Forcing::data(hl::File& file) { co_await file.fdatasync(); }
+
+bool Forcing::names(int directory) noexcept { return ::fsync(directory) == 0; }
+
+void Journal::Directory::sync(Forcing& forcing) const {
+  if (!forcing.names(fd_)) fail(errno, "can't force the names in " + path_ + " to the disk");
 }
 
-Journal::Journal(const Options& options, Executor& executor, Store& store, hl::PriorityLock& keys)
+Journal::Journal(const Options& options, Executor& executor, Store& store, hl::PriorityLock& keys,
+                 std::unique_ptr<Forcing> forcing)
     : sync_(options.sync),
+      forcing_(std::move(forcing)),
       dir_(options.dir),
       path_(options.dir + "/appendonly.heirloop"),
       rewrite_min_bytes_(options.rewrite_min_bytes),
       executor_(executor),
       store_(store),
       keys_(keys),
-      log_(::access(path_.c_str(), F_OK) != 0) {
+      log_(::access(path_.c_str(), F_OK) != 0),
+      retry_time_(first_retry_time) {
   const Loaded loaded = load_log(path_, [&](Args args) { return executor.replay(args); });
   if (loaded.torn_bytes > 0) {
     spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off", path_,
@@ -67,7 +75,7 @@ hl::Coro<void> Journal::start() {
   try {
     file_.emplace(co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
     co_await append_batch(true);  // a new file gets its first line now, so that what can't be written is found now
-    dir_.sync();
+    dir_.sync(*forcing_);
   } catch (const std::system_error& e) {
     why = e.what();
   }
@@ -78,6 +86,7 @@ hl::Coro<void> Journal::start() {
 hl::Coro<bool> Journal::durable() {
   const std::uint64_t mine = recorded_;
   const std::uint64_t failures = failures_;
+  if (failing()) co_return durable_ >= mine;
   auto held = co_await state_lock_.acquire();
   work_.notify();
   while (durable_ < mine && failures_ == failures) co_await progress_.wait();
@@ -89,7 +98,7 @@ hl::Coro<void> Journal::write_for_ever() {
   while (!stopping_) {
     if (replies_wait() && !failing()) {
       auto held = co_await state_lock_.acquire();
-      while (recorded_ == durable_ && !stopping_) co_await work_.wait();
+      while (recorded_ == durable_ && !stopping_ && !failing()) co_await work_.wait();
     } else {
       napping_ = true;
       try {
@@ -104,9 +113,8 @@ hl::Coro<void> Journal::write_for_ever() {
     if (written_ < recorded_ || failing() || durable_ < written_) {
       co_await write_batch(replies_wait() || (sync_ == Sync::everysec && second_over));
     }
-    if (file_bytes_ >= rewrite_min_bytes_ && file_bytes_ >= 2 * rewritten_bytes_ && hl::loop_time() >= no_rewrite_before_) {
-      rewrite();
-    }
+    const bool has_grown = file_bytes_ >= rewrite_min_bytes_ && file_bytes_ >= 2 * rewritten_bytes_;
+    if ((has_grown || failing()) && hl::loop_time() >= no_rewrite_before_ && !stopping_) rewrite();
   }
 }
 
@@ -117,7 +125,6 @@ hl::Coro<void> Journal::write_batch(bool force) {
     auto held = co_await file_lock_.acquire();
     try {
       co_await append_batch(force);
-      executor_.refuse_writes.clear();
     } catch (const std::system_error& e) {
       why = e.what();
     }
@@ -145,27 +152,27 @@ hl::Coro<void> Journal::append_batch(bool force) {
   written_ = in_batch_;
   if (!force) co_return;
   const std::uint64_t forced = written_;
-  co_await file_->fdatasync();
-  durable_ = forced;
+  co_await forcing_->data(*file_);
+  if (!failing()) durable_ = forced;
 }
 
 void Journal::failed(const std::string& why) {
   ++failures_;
-  if (!failing()) spdlog::error("the append-only file can't be written, writes are refused: {}", why);
+  if (!failing()) spdlog::error("the append-only file can't be written, writes are refused until it has been rewritten: {}", why);
   executor_.refuse_writes = "MISCONF the append-only file can't be written: " + why;
 }
 
 bool Journal::rewrite() {
   if (log_.rewriting()) return false;
   log_.begin_rewrite();
-  hl::create_task(rewrite_file(), {.name = "rewrite", .priority = hl::priority::low});
+  rewriter_ = hl::create_task(rewrite_file(), {.name = "rewrite", .priority = hl::priority::low});
   return true;
 }
 
 hl::Coro<void> Journal::rewrite_file() {
   const std::string fresh_path = path_ + ".rewrite";
   const std::uint64_t before = file_bytes_;
-  bool done = false;
+  bool switched = false;
   std::string why;
   try {
     auto fresh = co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
@@ -176,30 +183,48 @@ hl::Coro<void> Journal::rewrite_file() {
     log_.take_rewritten(rest);
     const std::uint64_t covered = recorded_;
     co_await fresh.append(rest);
-    co_await fresh.fdatasync();
+    co_await forcing_->data(fresh);
     const std::uint64_t size = co_await fresh.size();
     if (std::rename(fresh_path.c_str(), path_.c_str()) != 0) fail(errno, "can't rename " + fresh_path);
-    log_.switch_over();
-    file_ = std::move(fresh);
-    batch_.clear();
-    in_batch_ = written_ = durable_ = covered;
-    file_bytes_ = rewritten_bytes_ = size;
-    dir_.sync();
-    executor_.refuse_writes.clear();
-    done = true;
+    switched = true;
+    switch_to(std::move(fresh), size, covered);
   } catch (const std::system_error& e) {
     why = e.what();
   }
-  if (!done) {
+  if (switched) {
+    spdlog::info("the append-only file was rewritten: {} bytes, before {}", file_bytes_, before);
+  } else {
     log_.abort_rewrite();
     ::unlink(fresh_path.c_str());
-    no_rewrite_before_ = hl::loop_time() + retry_time;
     spdlog::error("the append-only file could not be rewritten: {}", why);
-    co_return;
   }
-  spdlog::info("the append-only file was rewritten: {} bytes, before {}", file_bytes_, before);
+  if (switched && !failing()) {
+    retry_time_ = first_retry_time;
+  } else {
+    no_rewrite_before_ = hl::loop_time() + retry_time_;
+    retry_time_ = std::min(2 * retry_time_, last_retry_time);
+  }
   auto held = co_await state_lock_.acquire();
   progress_.notify_all();  // the new file has what some wait for
+  if (failing()) work_.notify();  // the writer begins the next rewrite
+}
+
+/// The new file has the name: it is what is appended to, whatever becomes of the name on the disk.
+void Journal::switch_to(hl::File&& fresh, std::uint64_t size, std::uint64_t covered) {
+  log_.switch_over();
+  file_ = std::move(fresh);
+  batch_.clear();
+  in_batch_ = written_ = covered;
+  file_bytes_ = rewritten_bytes_ = size;
+  try {
+    dir_.sync(*forcing_);
+  } catch (const std::system_error& e) {
+    failed(e.what());  // after a crash the old file may be there
+    return;
+  }
+  durable_ = covered;
+  if (failing()) spdlog::info("the append-only file is whole again, writes are accepted");
+  executor_.refuse_writes.clear();
 }
 
 /// The keys as they are, a few at a time; requests come in between.
@@ -225,7 +250,11 @@ hl::Coro<void> Journal::stop() {
   if (napping_) co_await hl::task_interrupt(writer_, hl::InterruptException("the server stops"));
   co_await writer_;
   co_await write_batch(true);
-  if (failing()) spdlog::error("{}: the last writes are lost", executor_.refuse_writes);
+  if (failing()) {
+    rewrite();  // if none is under way
+    co_await rewriter_;
+  }
+  if (failing()) spdlog::error("{}: the last writes may be lost", executor_.refuse_writes);
 }
 
 }  // namespace kv
