@@ -7,5 +7,7 @@
 #include <heirloop/runtime/run.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/operations.hpp>
+#include <heirloop/sched/positional_queue.hpp>
+#include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>

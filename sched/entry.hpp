@@ -35,6 +35,7 @@ class Entry {
   Kind kind() const noexcept { return kind_; }
   bool has_frame() const noexcept { return bool{resume_}; }  ///< a ready entry: whether it is a task
   bool is_ready() const noexcept { return place_ != Place::none; }
+  bool has_position() const noexcept { return place_ == Place::positional; }
   const Urgency& urgency() const noexcept { return urgency_; }
 
   /// The key by which the entry stands, or was last chosen. Nanoseconds under `aging`.

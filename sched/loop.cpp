@@ -258,9 +258,13 @@ void Loop::make_ready(Task& task) noexcept {
   if (task.interrupter_ != nullptr) [[unlikely]] task.interrupter_->victim_wakes();
 }
 
-void Loop::to_front(Task& task) noexcept {
-  ready_.erase(task);
-  ready_.push_positional(task, 0, now_ns_);
+void Loop::to_front(Task& task) noexcept { ready_.reposition(task, 0); }
+
+void Loop::yield_at(std::size_t position, std::coroutine_handle<> frame) noexcept {
+  Task& task = *this_thread.task;
+  task.resume_ = frame;
+  task.state_ = TaskState::ready;
+  ready_.push_positional(task, position, now_ns_);
 }
 
 void Loop::yield_behind(Task& victim, Task& caller, std::coroutine_handle<> frame) noexcept {

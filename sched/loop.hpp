@@ -193,6 +193,9 @@ class Loop {
   /// ready now; false when the wake-up will come by itself.
   bool withdraw(Task& task) noexcept;
 
+  /// The current task suspends and runs when `position` others have run.
+  void yield_at(std::size_t position, std::coroutine_handle<> frame) noexcept;
+
   /// A ready task goes before everything else.
   void to_front(Task& task) noexcept;
 
@@ -212,6 +215,14 @@ class Loop {
     Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
     ready_.set_urgency(*callback, creator_urgency());
     ready_.push(*callback, now_ns_);
+  }
+
+  /// The same, when `position` others have run.
+  template <class F>
+  void call_pos(std::size_t position, F&& function) {
+    Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
+    ready_.set_urgency(*callback, creator_urgency());
+    ready_.push_positional(*callback, position, now_ns_);
   }
 
   /// The same from any thread: lock-free, wakes a sleeping loop once. The priority is NORMAL unless given.

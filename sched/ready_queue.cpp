@@ -226,6 +226,29 @@ void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_
   other_key_ = unknown;
 }
 
+void ReadyQueue::reposition(Entry& entry, std::size_t position) {
+  const std::int64_t since = entry.has_position() ? entry.key_ : entry.ready_time_;
+  erase(entry);
+  push_positional(entry, position, since);
+}
+
+void ReadyQueue::push_at_priority(Entry& entry, double priority, std::int64_t now_ns) {
+  Urgency urgency = entry.urgency_;
+  urgency.priority = priority;
+  entry.ready_time_ = now_ns;
+  entry.arrival_ = ++arrivals_;
+  entry.key_ = policy_->key(urgency, now_ns);
+  push_on_heap(parts_[part_of(urgency)], entry);
+}
+
+void ReadyQueue::replace_all() {
+  std::vector<Entry*> ready;
+  for_each_ordinary([&](Entry& entry) { ready.push_back(&entry); });
+  std::sort(ready.begin(), ready.end(), [](const Entry* a, const Entry* b) { return a->arrival_ < b->arrival_; });
+  for (Entry* entry : ready) erase_ordinary(*entry);
+  for (Entry* entry : ready) place(*entry);
+}
+
 /// There are positional entries, or the policy divides, or the current level is empty or has perhaps lost.
 Entry* ReadyQueue::pop_rarely() noexcept {
   if (positional_.empty()) return pop_ordinary();

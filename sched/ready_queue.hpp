@@ -162,6 +162,16 @@ class ReadyQueue {
   /// Cost: O(positional entries in front).
   void push_positional(Entry& entry, std::size_t position, std::int64_t now_ns);
 
+  /// A ready entry takes a position instead of where it stands; it is ready since the same time.
+  /// Cost: O(positional entries in front).
+  void reposition(Entry& entry, std::size_t position);
+
+  /// At the end of another priority, until it runs or its urgency changes.
+  void push_at_priority(Entry& entry, double priority, std::int64_t now_ns);
+
+  /// Every entry without a position stands again where its urgency and its time put it. Cost: O(n log n); allocates.
+  void replace_all();
+
   /// The next to run, taken out; null when nothing is ready.
   Entry* pop() noexcept {
     Level& level = *current_;
