@@ -54,7 +54,10 @@ void ReadyHeap::erase(Entry& entry, RunsBefore order) noexcept {
 
 }  // namespace detail
 
-ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy) { set_policy(std::move(policy), {}); }
+ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy) {
+  no_level_.ring = &no_entry_;
+  set_policy(std::move(policy), {});
+}
 
 ReadyQueue::~ReadyQueue() {
   for (std::size_t i = 0; i < max_levels; ++i) delete[] levels_[i].ring;
@@ -83,6 +86,7 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
   const Urgency first = policy_->urgency(Demand{});
   give_level(*current_, first, policy_->level(first), 0);
   other_key_ = positional_.empty() && division_ == nullptr ? nothing : unknown;
+  if (division_ != nullptr) current_ = &no_level_;
   for (Entry* entry : ready) {
     entry->place_ = Entry::Place::none;
     entry->ticket_ = 0;
@@ -232,6 +236,21 @@ void ReadyQueue::reposition(Entry& entry, std::size_t position) {
   push_positional(entry, position, since);
 }
 
+void ReadyQueue::rotate(std::ptrdiff_t n) {
+  const std::vector<Entry*> order = in_pop_order();
+  if (order.empty()) return;
+  const std::ptrdiff_t turn = n % static_cast<std::ptrdiff_t>(order.size());
+  const auto moves = static_cast<std::size_t>(turn < 0 ? -turn : turn);
+  const auto moved = turn < 0 ? std::span(order).first(moves) : std::span(order).last(moves);
+  std::vector<std::int64_t> since;
+  for (Entry* entry : moved) {
+    since.push_back(entry->has_position() ? entry->key_ : entry->ready_time_);
+    erase(*entry);
+  }
+  std::size_t position = turn < 0 ? order.size() - moves : 0;
+  for (std::size_t i = 0; i < moves; ++i) push_positional(*moved[i], position++, since[i]);
+}
+
 void ReadyQueue::push_at_priority(Entry& entry, double priority, std::int64_t now_ns) {
   Urgency urgency = entry.urgency_;
   urgency.priority = priority;
@@ -273,6 +292,8 @@ Entry* ReadyQueue::pop_ordinary() noexcept {
   for (;;) {
     const std::size_t group = division_->choose(*this);
     Entry* entry = group == Division::nobody ? nullptr : pop_from(parts_[group]);
+    put_current_by();
+    current_ = &no_level_;
     other_key_ = unknown;
     if (entry != nullptr || group == Division::nobody) return entry;
     parts_[group].told = false;
@@ -280,8 +301,9 @@ Entry* ReadyQueue::pop_ordinary() noexcept {
   }
 }
 
-/// The entry of the part that runs first.
-Entry* ReadyQueue::pop_from(Part& part) noexcept {
+/// What is known of the other levels is known of the current one from here on.
+void ReadyQueue::put_current_by() noexcept {
+  if (current_ == &no_level_) return;
   const std::uint32_t index = index_of(*current_);
   if (const Entry* first = current_->first()) {
     live_levels_ |= std::uint64_t{1} << index;
@@ -289,6 +311,11 @@ Entry* ReadyQueue::pop_from(Part& part) noexcept {
   } else {
     live_levels_ &= ~(std::uint64_t{1} << index);
   }
+}
+
+/// The entry of the part that runs first.
+Entry* ReadyQueue::pop_from(Part& part) noexcept {
+  put_current_by();
   std::int64_t best_key = nothing;
   std::int64_t second_key = nothing;
   Level* best = nullptr;

@@ -11,7 +11,8 @@
 //    the current level; an erased entry leaves a null slot, counted in `holes`. Slots outside head and tail are null.
 // 2. `head_key_[l]` is the key of the first entry of level l for every live level but the current one.
 // 3. `other_key_` is the smallest key outside the current level, or smaller (then the next pop looks again). While there
-//    are positional entries, and under a policy that divides, it is `unknown`, which is smaller than all.
+//    are positional entries, and under a policy that divides, it is `unknown`, which is smaller than all. There no level
+//    is current, so that each first entry of a level is seen.
 // 4. pop() gives the positional entry whose gap is used up, else the smallest (key, priority, arrival) of the part that
 //    the policy chooses.
 // 5. Each entry knows its place.
@@ -166,6 +167,10 @@ class ReadyQueue {
   /// Cost: O(positional entries in front).
   void reposition(Entry& entry, std::size_t position);
 
+  /// n > 0: the last n come to the front; n < 0: the first −n to the end. What is moved has a position then.
+  /// Cost: O(size log size + n · positional entries); allocates.
+  void rotate(std::ptrdiff_t n);
+
   /// At the end of another priority, until it runs or its urgency changes.
   void push_at_priority(Entry& entry, double priority, std::int64_t now_ns);
 
@@ -293,6 +298,7 @@ class ReadyQueue {
   Entry* pop_rarely() noexcept;
   Entry* pop_ordinary() noexcept;
   Entry* pop_from(Part& part) noexcept;
+  void put_current_by() noexcept;
   bool others_precede(std::int64_t key, const Urgency& urgency) noexcept;
   void erase_ordinary(Entry& entry) noexcept;
   void front_changed(Level& level) noexcept;
@@ -306,6 +312,8 @@ class ReadyQueue {
   std::int64_t time_mask_ = 0;
   std::uint64_t arrivals_ = 0;
   detail::PositionalList positional_;
+  Entry* no_entry_ = nullptr;
+  Level no_level_;  // the current one under a policy that divides: always empty
   Level levels_[max_levels];
   std::uint32_t levels_used_ = 0;
   std::uint64_t live_levels_ = 0;  // may still show an emptied current level

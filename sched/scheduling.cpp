@@ -1,7 +1,5 @@
 #include <heirloop/sched/scheduling.hpp>
 
-#include <algorithm>
-
 namespace heirloop {
 namespace {
 
@@ -107,14 +105,6 @@ void ReadyTasks::insert(std::size_t position, TakenEntry entry) {
 
 void ReadyTasks::reschedule_all() { loop_->ready().replace_all(); }
 
-void ReadyTasks::rotate(std::ptrdiff_t n) {
-  ReadyQueue& ready = loop_->ready();
-  const std::vector<Entry*> order = ready.in_pop_order();
-  if (order.empty()) return;
-  const auto size = static_cast<std::ptrdiff_t>(order.size());
-  const std::ptrdiff_t turn = n % size;
-  for (std::ptrdiff_t i = 0; i < turn; ++i) ready.reposition(*order[static_cast<std::size_t>(size - 1 - i)], 0);
-  for (std::ptrdiff_t i = 0; i < -turn; ++i) ready.reposition(*order[static_cast<std::size_t>(i)], order.size() - 1);
-}
+void ReadyTasks::rotate(std::ptrdiff_t n) { loop_->ready().rotate(n); }
 
 }  // namespace heirloop
