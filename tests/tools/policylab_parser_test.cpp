@@ -250,12 +250,12 @@ TEST(PolicylabParser, refuses_locks_that_could_end_in_a_deadlock) {
 
 TEST(PolicylabParser, names_the_file_that_it_can_not_read) {
   try {
-    static_cast<void>(load_workload("/nowhere/at/all"));
+    static_cast<void>(read_file("/nowhere/at/all"));
     FAIL() << "it was read";
   } catch (const std::system_error& error) {
     EXPECT_THAT(error.what(), HasSubstr("can't read '/nowhere/at/all'"));
   }
-  EXPECT_THROW(static_cast<void>(load_workload(std::filesystem::temp_directory_path())), std::system_error);
+  EXPECT_THROW(static_cast<void>(read_file(std::filesystem::temp_directory_path())), std::system_error);
 }
 
 }  // namespace

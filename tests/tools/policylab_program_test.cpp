@@ -90,6 +90,9 @@ TEST(PolicylabProgram, refuses_options_that_make_no_sense) {
   expect_refusal({"--seconds", "0"}, "--seconds");
   expect_refusal({"--show", "nothing"}, "--show: there is no built-in workload 'nothing'");
   expect_refusal({"--nonsense"}, "--nonsense");
+  expect_refusal({"--record", "file", "--real"}, "--record: no run in real time is the same again");
+  expect_refusal({"--replay", "file", "--seed", "3"}, "--replay: the recording says it; leave --seed out");
+  expect_refusal({"requests", "--replay", "file"}, "leave WORKLOAD out");
 }
 
 }  // namespace

@@ -2,13 +2,10 @@
 #include <heirloop/runtime/run.hpp>
 
 #include "common/output_file.hpp"
-#include "policylab/builtin.hpp"
 #include "policylab/options.hpp"
 #include "policylab/page.hpp"
-#include "policylab/parser.hpp"
 #include "policylab/report.hpp"
-#include "policylab/run.hpp"
-#include "policylab/study.hpp"
+#include "policylab/session.hpp"
 #include "policylab/tables.hpp"
 
 #include <fmt/format.h>
@@ -16,19 +13,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <exception>
-#include <string>
 #include <string_view>
 #include <variant>
-#include <vector>
 
 namespace {
 
 using namespace policylab;
-
-constexpr std::int64_t longest_real_ns = 2'000'000'000;
 
 void print(std::FILE* file, std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), file);
@@ -59,62 +51,27 @@ class Progress {
   bool shown_;
 };
 
-Workload named(const std::string& name) {
-  for (const Builtin& each : builtin_workloads()) {
-    if (each.name == name) return parse_workload(each.text, fmt::format("built-in {}", name));
-  }
-  return load_workload(name);
-}
-
-/// What may be wrong is found before the first run and not after the last. Errors: anything, about the
-/// arguments.
-std::vector<Workload> prepare(const Options& options) {
-  std::vector<std::string> names = options.workloads;
-  if (names.empty()) {
-    for (const Builtin& each : builtin_workloads()) names.emplace_back(each.name);
-  }
-  std::vector<Workload> workloads;
-  for (const std::string& name : names) {
-    Workload workload = named(name);
-    if (options.seconds) {
-      workload.length_ns = static_cast<std::int64_t>(std::round(*options.seconds * 1e9));
-    } else if (options.real_time) {
-      workload.length_ns = std::min(workload.length_ns, longest_real_ns);
-    }
-    workloads.push_back(std::move(workload));
-  }
-  for (const std::string* path : {&options.json_path, &options.csv_path, &options.html_path}) {
-    if (!path->empty()) tools::check_writable(*path);
-  }
-  return workloads;
-}
-
-void run(const Options& options, std::vector<Workload> workloads) {
-  Study study;
-  study.seed = options.seed;
-  study.inheritance = options.inheritance;
-  study.real_time = options.real_time;
-  Progress progress(workloads.size() * options.policies.size());
-  for (Workload& workload : workloads) {
-    WorkloadStudy& each = study.workloads.emplace_back();
-    each.workload = std::move(workload);
-    for (const auto policy : options.policies) {
-      progress.next(each.workload.name, heirloop::to_string(policy));
-      RunOptions run_options;
-      run_options.policy = policy;
-      run_options.seed = options.seed;
-      run_options.inheritance = options.inheritance;
-      run_options.clock = options.real_time ? Clock::real_time : Clock::virtual_time;
-      each.runs.push_back(run_workload(each.workload, run_options));
-    }
+void run(const Options& options, const Plan& plan) {
+  Progress progress(plan.run_count());
+  Listener listener;
+  listener.begins = [&](std::string_view workload, std::string_view policy) {
+    progress.next(workload, policy);
+  };
+  listener.ended = [&](const WorkloadStudy& study) {
     progress.clear();
-    print(stdout, to_text(each) + "\n");
-  }
+    print(stdout, to_text(study) + "\n");
+  };
+  const Outcome outcome = carry_out(plan, listener);
+  const Study& study = outcome.study;
   print(stdout, legend() + speed(study));
+  if (!options.replay_path.empty()) {
+    print(stdout, fmt::format("The replay is the recording: {} dispatches verified.\n", outcome.verified));
+  }
   if (!options.json_path.empty())
     tools::write_file(options.json_path, to_json(study, Detail::figures).dump(2) + "\n");
   if (!options.csv_path.empty()) tools::write_file(options.csv_path, to_csv(study));
   if (!options.html_path.empty()) tools::write_file(options.html_path, to_html(study));
+  if (!options.record_path.empty()) write_recording(options.record_path, outcome.recording);
 }
 
 int fail(int status, std::string_view text) {
@@ -131,14 +88,14 @@ int main(int argc, char** argv) {
     return exit->status;
   }
   const auto& options = std::get<Options>(parsed);
-  std::vector<Workload> workloads;
+  Plan plan;
   try {
-    workloads = prepare(options);
+    plan = prepare(options);
   } catch (const std::exception& error) {
     return fail(2, error.what());
   }
   try {
-    run(options, std::move(workloads));
+    run(options, plan);
     return 0;
   } catch (const heirloop::Interrupted& interrupted) {
     return 128 + interrupted.signal();

@@ -44,13 +44,28 @@ void check_paths(const CLI::App& app, const Options& options) {
   std::vector<std::string> taken;
   for (const auto& [name, path] : {std::pair<const char*, const std::string&>("--json", options.json_path),
                                    {"--csv", options.csv_path},
-                                   {"--html", options.html_path}}) {
+                                   {"--html", options.html_path},
+                                   {"--record", options.record_path},
+                                   {"--replay", options.replay_path}}) {
     if (app.count(name) == 0) continue;
     if (path.empty()) throw std::invalid_argument(fmt::format("{}: the path is empty", name));
     if (std::ranges::count(taken, path) != 0) {
       throw std::invalid_argument(fmt::format("{}: '{}' is to hold something else already", name, path));
     }
     taken.push_back(path);
+  }
+}
+
+/// A recording says itself what is run.
+void check_replay(const CLI::App& app) {
+  if (app.count("--record") != 0 && app.count("--real") != 0) {
+    throw std::invalid_argument("--record: no run in real time is the same again; leave --real out");
+  }
+  if (app.count("--replay") == 0) return;
+  for (const char* name :
+       {"WORKLOAD", "--policy", "--seed", "--seconds", "--real", "--no-inheritance", "--record"}) {
+    if (app.count(name) != 0)
+      throw std::invalid_argument(fmt::format("--replay: the recording says it; leave {} out", name));
   }
 }
 
@@ -90,6 +105,13 @@ std::variant<Options, Exit> parse_options(std::vector<std::string> arguments) {
   app.add_option("--html", options.html_path,
                  "write the pictures, with the figures, to this file: a page for a browser")
       ->type_name("FILE");
+  app.add_option("--record", options.record_path,
+                 "write every dispatch of every run to this file; in virtual time")
+      ->type_name("FILE");
+  app.add_option(
+         "--replay", options.replay_path,
+         "run again what was recorded in this file, and verify every dispatch; the file says all else")
+      ->type_name("FILE");
   app.add_flag("--list", list, "name the built-in workloads");
   app.add_option("--show", show, "print a built-in workload, as a start for one's own")->type_name("NAME");
 
@@ -97,6 +119,7 @@ std::variant<Options, Exit> parse_options(std::vector<std::string> arguments) {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     app.parse(std::move(arguments));
     check_paths(app, options);
+    check_replay(app);
     if (list) return list_builtin();
     if (app.count("--show") != 0) return show_builtin(show);
     try {

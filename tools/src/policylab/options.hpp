@@ -22,6 +22,8 @@ struct Options {
   std::string json_path;  ///< empty: none, like the others
   std::string csv_path;
   std::string html_path;
+  std::string record_path;
+  std::string replay_path;  ///< given: all of the above but the paths comes from there
 };
 
 /// What to print and how to exit instead of running.

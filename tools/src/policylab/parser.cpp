@@ -306,6 +306,4 @@ std::string read_file(const std::string& path) {
   return std::move(text).str();
 }
 
-Workload load_workload(const std::string& path) { return parse_workload(read_file(path), path); }
-
 }  // namespace policylab

@@ -13,9 +13,6 @@ namespace policylab {
 /// Errors: ParseError for the first thing that is wrong.
 [[nodiscard]] Workload parse_workload(std::string_view text, std::string_view file);
 
-/// Reads the file. Errors: as above; std::system_error, with the path, when it can't be read.
-[[nodiscard]] Workload load_workload(const std::string& path);
-
 /// The text of a file. Errors: std::system_error with the path.
 [[nodiscard]] std::string read_file(const std::string& path);
 

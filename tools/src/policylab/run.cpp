@@ -31,6 +31,7 @@ RunResult run_virtually(const Workload& workload, const RunOptions& options) {
   hl::Loop loop(driver, loop_options);
   Engine engine(workload, options.seed, loop, &driver);
   const auto main = loop.create_task(engine.run());
+  loop.set_observer(options.observer);
   std::exception_ptr error;
   try {
     loop.run_until_done(main);
@@ -38,6 +39,7 @@ RunResult run_virtually(const Workload& workload, const RunOptions& options) {
   } catch (...) {  // what has begun is ended in any case
     error = std::current_exception();
   }
+  loop.set_observer(nullptr);
   loop.finish();
   if (error) std::rethrow_exception(error);
   return engine.result();

@@ -1,7 +1,7 @@
 // One run: a workload under a policy, in virtual or in real time.
 #pragma once
 
-#include <heirloop/sched/policy.hpp>
+#include <heirloop/sched/loop.hpp>
 
 #include "policylab/result.hpp"
 #include "policylab/workload.hpp"
@@ -17,6 +17,7 @@ struct RunOptions {
   std::uint64_t seed = 1;
   bool inheritance = true;
   Clock clock = Clock::virtual_time;
+  heirloop::StepObserver* observer = nullptr;  ///< sees every dispatch up to the end of the run
 };
 
 /// Runs the workload for its length. In virtual time two runs with equal arguments give equal results.
