@@ -26,6 +26,7 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
     throw std::invalid_argument("slow_step must be longer than zero; leave it empty to watch nothing");
   }
   ready_.policy().attach(driver_, groups_);
+  if (options.tie_seed) ready_.break_ties(*options.tie_seed);
   watched_ = options.slow_step.has_value();
   now_ns_ = driver_.now_ns();
 }

@@ -37,6 +37,7 @@ struct LoopOptions {
   bool inheritance = true;  ///< off: waiting lends nothing; to compare
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   unsigned max_nested_starts = 1000;
+  std::optional<std::uint64_t> tie_seed{};  ///< equals run in an order of this seed; gives up FIFO among equals; for tests
   std::optional<std::chrono::nanoseconds> slow_step{};  ///< longer steps are counted and logged; costs two clock reads a step
 };
 

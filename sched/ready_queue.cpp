@@ -76,7 +76,7 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
   policy_ = std::move(policy);
   division_ = policy_->division();
   time_mask_ = policy_->keyed_by_time() ? -1 : 0;
-  order_ = {policy_->priority_breaks_ties()};
+  order_.priority_breaks_ties = policy_->priority_breaks_ties();
   parts_.clear();
   parts_.resize(1);
   live_levels_ = 0;
@@ -147,7 +147,7 @@ void ReadyQueue::became_ready(Part& part) noexcept {
 ReadyQueue::Level* ReadyQueue::level_for(Entry& entry, std::uint32_t part) {
   if (Level& last = levels_[entry.ticket_ % max_levels]; last.ticket == entry.ticket_) return &last;
   // With so many priorities in use a search costs more than it gains.
-  if (parts_[part].heap.size() >= max_levels) return nullptr;
+  if (parts_[part].heap.size() >= max_levels || order_.tie_salt != 0) return nullptr;
   const LevelId id = policy_->level(entry.urgency_);
   Level* found = nullptr;
   Level* free = nullptr;

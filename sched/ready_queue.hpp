@@ -39,12 +39,22 @@ namespace detail {
 /// The order of ordinary entries: key, then priority where the policy says so, then arrival.
 struct RunsBefore {
   bool priority_breaks_ties;
+  std::uint64_t tie_salt = 0;  // not 0: a seeded order of arrivals instead of theirs
   bool operator()(const Entry& a, const Entry& b) const noexcept {
     if (a.key_ != b.key_) return a.key_ < b.key_;
     if (priority_breaks_ties && a.urgency_.priority != b.urgency_.priority) {
       return a.urgency_.priority < b.urgency_.priority;
     }
-    return a.arrival_ < b.arrival_;
+    return tie_salt == 0 ? a.arrival_ < b.arrival_ : mixed(a.arrival_) < mixed(b.arrival_);
+  }
+
+ private:
+  /// One to one, so that no two are equal (the finisher of MurmurHash3).
+  std::uint64_t mixed(std::uint64_t arrival) const noexcept {
+    std::uint64_t x = arrival ^ tie_salt;
+    x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdU;
+    x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53U;
+    return x ^ (x >> 33);
   }
 };
 
@@ -125,6 +135,10 @@ class ReadyQueue {
   /// keep their priority; `settle_urgencies` sets the urgencies of tasks while none of them has a place.
   /// Cost: O(n log n); allocates.
   void set_policy(std::unique_ptr<Policy> policy, const std::function<void()>& settle_urgencies);
+
+  /// Entries of equal key and priority run in an order of this seed instead of first in, first out: to find programs that
+  /// rest on it. Before the first entry. All stand in the heap then.
+  void break_ties(std::uint64_t seed) noexcept { order_.tie_salt = seed | std::uint64_t{1} << 63; }
 
   /// Cost: a look at every level in use.
   std::size_t size() const noexcept;

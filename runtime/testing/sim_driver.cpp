@@ -14,8 +14,16 @@ void SimDriver::advance(std::chrono::nanoseconds span) {
 }
 
 void SimDriver::at(std::chrono::nanoseconds time, std::function<void()> event) {
-  events_.push({std::max(time.count(), now_ns_), ++orders_, std::move(event)});
+  std::int64_t time_ns = std::max(time.count(), now_ns_);
+  if (jitter_ns_ > 0) time_ns += static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(jitter_ns_));
+  events_.push({time_ns, ++orders_, std::move(event)});
   look();
+}
+
+void SimDriver::jitter(std::chrono::nanoseconds most, std::uint64_t seed) {
+  if (most.count() < 0) throw std::invalid_argument("jitter must not be negative");
+  jitter_ns_ = most.count();
+  random_.seed(seed);
 }
 
 void SimDriver::look() {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <queue>
+#include <random>
 #include <stdexcept>
 #include <vector>
 
@@ -39,6 +40,9 @@ class SimDriver final : public Driver {
   /// it runs in no task. Allocates.
   void at(std::chrono::nanoseconds time, std::function<void()> event);
 
+  /// From here on each event comes later than appointed by a random time below `most`, drawn from `seed`.
+  void jitter(std::chrono::nanoseconds most, std::uint64_t seed);
+
   void harvest(std::int64_t budget_ns) override;
   void submit() override {}
   void wait(std::int64_t deadline_ns) override;
@@ -65,6 +69,8 @@ class SimDriver final : public Driver {
   std::int64_t tick_ns_ = no_deadline;
   std::uint64_t orders_ = 0;
   std::uint64_t waits_ = 0;
+  std::int64_t jitter_ns_ = 0;
+  std::mt19937_64 random_;
   std::atomic<bool> woken_{false};
   unsigned due_ = 0;   // the words that the loop looks at
   unsigned zero_ = 0;
