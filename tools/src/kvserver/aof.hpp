@@ -73,7 +73,8 @@ class Log {
   /// `new_file`: what is taken first begins with the line that every file begins with.
   explicit Log(bool new_file);
 
-  /// Where to append a command; use it at once, for one command. Frames are closed by themselves: by take() and at 1 MiB.
+  /// Where to append a command; use it at once, for one command. Frames are closed by themselves: by take()
+  /// and at 1 MiB.
   std::string& records();
   bool pending() const { return !bytes_.empty(); }
   /// How many commands were appended so far.
@@ -99,7 +100,7 @@ class Log {
  private:
   void seal();
 
-  std::string bytes_;        // closed frames and one open
+  std::string bytes_;  // closed frames and one open
   std::uint64_t commands_ = 0;
   std::size_t open_at_ = 0;  // where that begins; bytes_.size() when there is none
   std::string rewritten_;    // closed frames

@@ -1,8 +1,8 @@
 #include "kvserver/housekeeping.hpp"
 
-#include <chrono>
-
 #include <heirloop/sched/operations.hpp>
+
+#include <chrono>
 
 namespace kv {
 
@@ -10,15 +10,16 @@ namespace hl = heirloop;
 using namespace std::chrono_literals;
 
 namespace {
-constexpr std::size_t sweep_budget = 500;   // buckets and keys a step, some 50 µs
-constexpr auto sweep_pause = 100ms;         // between two rounds
+constexpr std::size_t sweep_budget = 500;  // buckets and keys a step, some 50 µs
+constexpr auto sweep_pause = 100ms;        // between two rounds
 constexpr auto hold_pause = 2ms;
 constexpr int burst_steps = 20;
 constexpr auto burst_pause = 5ms;
 }  // namespace
 
 std::int64_t unix_time_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 

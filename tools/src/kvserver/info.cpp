@@ -1,14 +1,13 @@
 // What INFO, CLIENT LIST and CONFIG show of the server.
-#include <sys/resource.h>
-#include <unistd.h>
+#include "kvserver/server.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <iterator>
-
-#include "kvserver/server.hpp"
 
 namespace kv {
 
@@ -28,7 +27,9 @@ bool wanted(Args sections, std::string_view name) {
   });
 }
 
-double cpu_seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); }
+double cpu_seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
 
 }  // namespace
 
@@ -67,32 +68,39 @@ void Server::info(Args sections, std::string& text) const {
     fmt::format_to(std::back_inserter(text), format, std::forward<Values>(values)...);
   };
   if (wanted(sections, "server")) {
-    put("# Server\r\nredis_version:7.0.0\r\nserver_name:heirloop-kvserver\r\nprocess_id:{}\r\ntcp_port:{}\r\n\r\n",
+    put("# Server\r\n"
+        "redis_version:7.0.0\r\nserver_name:heirloop-kvserver\r\nprocess_id:{}\r\ntcp_port:{}\r\n\r\n",
         ::getpid(), port_);
   }
   if (wanted(sections, "clients")) {
-    put("# Clients\r\nconnected_clients:{}\r\nmaxclients:{}\r\n\r\n", clients_.size(), options_.max_clients);
+    put("# Clients\r\n"
+        "connected_clients:{}\r\nmaxclients:{}\r\n\r\n",
+        clients_.size(), options_.max_clients);
   }
   if (wanted(sections, "persistence")) {
-    put("# Persistence\r\nloading:0\r\naof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_last_write_status:{}\r\n"
+    put("# Persistence\r\n"
+        "loading:0\r\naof_enabled:{}\r\naof_rewrite_in_progress:{}\r\naof_last_write_status:{}\r\n"
         "aof_current_size:{}\r\n\r\n",
-        journal_ ? 1 : 0, journal_ && journal_->rewriting() ? 1 : 0, journal_ && journal_->failing() ? "err" : "ok",
-        journal_ ? journal_->file_bytes() : 0);
+        journal_ ? 1 : 0, journal_ && journal_->rewriting() ? 1 : 0,
+        journal_ && journal_->failing() ? "err" : "ok", journal_ ? journal_->file_bytes() : 0);
   }
   if (wanted(sections, "stats")) {
     const Executor::Counts& counts = executor_->counts();
-    put("# Stats\r\ntotal_connections_received:{}\r\nrejected_connections:{}\r\ntotal_commands_processed:{}\r\n"
+    put("# Stats\r\n"
+        "total_connections_received:{}\r\nrejected_connections:{}\r\ntotal_commands_processed:{}\r\n"
         "keyspace_hits:{}\r\nkeyspace_misses:{}\r\n\r\n",
         accepted_, refused_, counts.commands, counts.hits, counts.misses);
   }
   if (wanted(sections, "cpu")) {
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
-    put("# CPU\r\nused_cpu_sys:{:.6f}\r\nused_cpu_user:{:.6f}\r\n\r\n", cpu_seconds(usage.ru_stime),
-        cpu_seconds(usage.ru_utime));
+    put("# CPU\r\n"
+        "used_cpu_sys:{:.6f}\r\nused_cpu_user:{:.6f}\r\n\r\n",
+        cpu_seconds(usage.ru_stime), cpu_seconds(usage.ru_utime));
   }
   if (wanted(sections, "heirloop")) {
-    put("# heirloop\r\npolicy:{}\r\ninheritance:{}\r\ndispatches:{}\r\nhousekeeping_steps:{}\r\n"
+    put("# heirloop\r\n"
+        "policy:{}\r\ninheritance:{}\r\ndispatches:{}\r\nhousekeeping_steps:{}\r\n"
         "lock_waits:{}\r\nlock_wait_steps_max:{}\r\nlock_wait_p99_us:{:.1f}\r\n\r\n",
         hl::to_string(options_.runtime.policy), options_.runtime.inheritance ? "on" : "off",
         hl::Loop::current().dispatches(), housekeeping_.steps(), lock_wait_.count(), lock_wait_steps_max_,

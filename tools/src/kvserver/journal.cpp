@@ -1,6 +1,9 @@
 #include "kvserver/journal.hpp"
 
+#include "kvserver/housekeeping.hpp"
+
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -10,10 +13,6 @@
 #include <cstdio>
 #include <stdexcept>
 #include <system_error>
-
-#include <spdlog/spdlog.h>
-
-#include "kvserver/housekeeping.hpp"
 
 namespace kv {
 
@@ -25,7 +24,9 @@ constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50
 constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for them
 constexpr std::chrono::milliseconds first_retry_time = 250ms, last_retry_time = 10s;  // doubled in between
 
-[[noreturn]] void fail(int error, const std::string& what) { throw std::system_error(error, std::generic_category(), what); }
+[[noreturn]] void fail(int error, const std::string& what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
 }  // namespace
 
 Journal::Directory::Directory(const std::string& path)
@@ -62,9 +63,10 @@ Journal::Journal(const Options& options, Executor& executor, Store& store, hl::P
       retry_time_(first_retry_time) {
   const Loaded loaded = load_log(path_, [&](Args args) { return executor.replay(args); });
   if (loaded.torn_bytes > 0) {
-    spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off", path_,
-                 loaded.torn_bytes, loaded.valid_bytes);
-    if (::truncate(path_.c_str(), static_cast<off_t>(loaded.valid_bytes)) != 0) fail(errno, "can't cut the end off " + path_);
+    spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off",
+                 path_, loaded.torn_bytes, loaded.valid_bytes);
+    if (::truncate(path_.c_str(), static_cast<off_t>(loaded.valid_bytes)) != 0)
+      fail(errno, "can't cut the end off " + path_);
   }
   if (loaded.valid_bytes == 0) log_ = Log(true);
   file_bytes_ = rewritten_bytes_ = loaded.valid_bytes;
@@ -74,7 +76,8 @@ hl::Coro<void> Journal::start() {
   std::string why;
   try {
     file_.emplace(co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-    co_await append_batch(true);  // a new file gets its first line now, so that what can't be written is found now
+    // A new file gets its first line now, so that what can't be written is found now.
+    co_await append_batch(true);
     dir_.sync(*forcing_);
   } catch (const std::system_error& e) {
     why = e.what();
@@ -158,7 +161,9 @@ hl::Coro<void> Journal::append_batch(bool force) {
 
 void Journal::failed(const std::string& why) {
   ++failures_;
-  if (!failing()) spdlog::error("the append-only file can't be written, writes are refused until it has been rewritten: {}", why);
+  if (!failing())
+    spdlog::error("the append-only file can't be written, writes are refused until it has been rewritten: {}",
+                  why);
   executor_.refuse_writes = "MISCONF the append-only file can't be written: " + why;
 }
 
@@ -175,7 +180,8 @@ hl::Coro<void> Journal::rewrite_file() {
   bool switched = false;
   std::string why;
   try {
-    auto fresh = co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+    auto fresh =
+        co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
     co_await fill(fresh);
     // From here on the writer waits, and what it would write goes to the new file alone.
     auto held = co_await file_lock_.acquire();
@@ -205,7 +211,7 @@ hl::Coro<void> Journal::rewrite_file() {
     retry_time_ = std::min(2 * retry_time_, last_retry_time);
   }
   auto held = co_await state_lock_.acquire();
-  progress_.notify_all();  // the new file has what some wait for
+  progress_.notify_all();         // the new file has what some wait for
   if (failing()) work_.notify();  // the writer begins the next rewrite
 }
 

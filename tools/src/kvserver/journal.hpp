@@ -7,10 +7,12 @@
 //
 // 1. One task writes the file; nobody that a client can cancel holds it half-written.
 // 2. What `durable()` has returned for is on the disk.
-// 3. After a failed write or force of the file nothing in it counts as durable, whatever a later force says: the kernel
-//    may have dropped pages, and reports that once. `failing()` then, and writes are refused, until a rewrite has put the
-//    keys into a new file that is on the disk, under its name. Rewrites are tried at once and again and again.
-// 4. While `failing()` the file ends at a whole batch, and what is not in it yet is still appended where that works.
+// 3. After a failed write or force of the file nothing in it counts as durable, whatever a later force says:
+//    the kernel may have dropped pages, and reports that once. `failing()` then, and writes are refused,
+//    until a rewrite has put the keys into a new file that is on the disk, under its name. Rewrites are tried
+//    at once, and at growing intervals.
+// 4. While `failing()` the file ends at a whole batch, and what is not in it yet is still appended where that
+//    works.
 #pragma once
 
 #include <heirloop/heirloop.hpp>
@@ -58,7 +60,8 @@ class Journal {
   /// True when replies have to wait for the disk.
   bool replies_wait() const { return sync_ == Sync::always; }
 
-  /// Until all that was recorded is on the disk; false when it could not be written, or the journal is failing already.
+  /// Until all that was recorded is on the disk; false when it could not be written, or the journal is
+  /// failing already.
   /// Suspends: unless it is there or failing. Interrupt: the records are written all the same.
   heirloop::Coro<bool> durable();
 

@@ -1,4 +1,10 @@
 // kvserver: a Redis-protocol server on heirloop, as the example of a real service.
+#include "kvserver/options.hpp"
+#include "kvserver/server.hpp"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -6,16 +12,11 @@
 #include <system_error>
 #include <variant>
 
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
-
-#include "kvserver/options.hpp"
-#include "kvserver/server.hpp"
-
 namespace {
 
 int serve(const kv::Options& options) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("kvserver"));  // standard output has the line `ready` alone
+  // Standard output has the line `ready` alone.
+  spdlog::set_default_logger(spdlog::stderr_color_mt("kvserver"));
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, as a full disk is
   kv::Server server(options);
   return heirloop::run(server.run(), options.runtime);

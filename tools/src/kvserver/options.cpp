@@ -1,11 +1,11 @@
 #include "kvserver/options.hpp"
 
+#include "common/option_checks.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <map>
-
-#include "common/option_checks.hpp"
 
 namespace kv {
 
@@ -78,7 +78,8 @@ std::variant<Options, Exit> parse_options(std::vector<std::string> arguments) {
   options.append_only = append_only == "yes";
   options.sync = sync == "always" ? Sync::always : sync == "no" ? Sync::no : Sync::everysec;
   options.runtime.policy = heirloop::policy_from_name(policy);
-  options.runtime.age_unit = std::chrono::nanoseconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(age_unit_ms * 1e6)));
+  options.runtime.age_unit =
+      std::chrono::nanoseconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(age_unit_ms * 1e6)));
   options.runtime.inheritance = !no_inheritance;
   return options;
 }

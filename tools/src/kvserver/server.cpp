@@ -1,5 +1,7 @@
 #include "kvserver/server.hpp"
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,17 +11,15 @@
 #include <system_error>
 #include <utility>
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
-
 namespace kv {
 
 namespace hl = heirloop;
 using namespace std::chrono_literals;
 
 namespace {
-constexpr std::size_t out_limit = 256 * 1024;  // bytes of replies that are sent before the next request is answered
-constexpr int requests_per_step = 64;           // of one connection, before others that are as urgent come
+// Bytes of replies that are sent before the next request is answered.
+constexpr std::size_t out_limit = 256 * 1024;
+constexpr int requests_per_step = 64;  // of one connection, before others that are as urgent come
 constexpr std::size_t unread_limit = std::size_t{1} << 30;  // bytes of one request
 constexpr auto drain_limit = 5s;
 
@@ -57,7 +57,8 @@ hl::Coro<int> Server::run() {
   auto listener = co_await listen();
   port_ = listener.local_port();
   housekeeping_.start();
-  auto accepting = hl::create_task(accept_clients(listener), {.name = "accept", .priority = hl::priority::high});
+  auto accepting =
+      hl::create_task(accept_clients(listener), {.name = "accept", .priority = hl::priority::high});
   std::printf("ready port=%u\n", static_cast<unsigned>(port_));
   std::fflush(stdout);
 
@@ -95,7 +96,8 @@ hl::Coro<void> Server::accept_clients(hl::TcpListener& listener) {
         hl::create_task(refuse(std::move(peer)), {.name = "refusal"});
       } else {
         ++accepted_;
-        hl::create_task(serve(std::move(peer)), {.name = "client", .priority = hl::priority::high, .eager_start = true});
+        hl::create_task(serve(std::move(peer)),
+                        {.name = "client", .priority = hl::priority::high, .eager_start = true});
       }
     } catch (const std::system_error& e) {
       refusal = e.what();  // out of descriptors, for one: those who are connected go on
