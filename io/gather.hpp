@@ -7,19 +7,22 @@
 // company: for the length of the window at most.
 //
 // 1. Nobody waits for company unless one completion or more in a window is usual: a loop with little to do wakes at once.
-// 2. At most a quarter of what is in flight is waited for: two peers that take turns never wait for each other.
+// 2. At most a quarter of the operations that ended lately is waited for: two peers that take turns never wait for each
+//    other, nor a few busy ones for many that are silent. Operations are told apart by their slots, which the busy ones
+//    pass on among themselves.
 // 3. A wait that brought one completion alone may have delayed it for nothing: the next 1, 3, 7, … 255 waits don't gather.
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace heirloop {
 
 class Gather {
  public:
   static constexpr unsigned most = 8;
+  static constexpr unsigned period = 64;  ///< waits, in which the busy operations are counted
 
   /// `window_ns`: how long a completion may wait for others, in whole microseconds, 1000 s at most; below 1 µs gathering
   /// is off.
@@ -29,7 +32,7 @@ class Gather {
   std::int64_t window_ns() const noexcept { return window_ns_; }
 
   /// A wait begins: for how many completions. `completions` counts all so far.
-  unsigned begin(std::int64_t now_ns, std::uint64_t completions, std::size_t in_flight) noexcept {
+  unsigned begin(std::int64_t now_ns, std::uint64_t completions) noexcept {
     if (window_ns_ == 0) return 1;
     // Sums that forget an eighth with every wait; one long silence is not remembered for long.
     elapsed_ns_ += std::min(now_ns - last_ns_, silence_ns) - elapsed_ns_ / 8;
@@ -37,14 +40,26 @@ class Gather {
     arrived_ += static_cast<std::int64_t>(come) * unit - arrived_ / 8;
     last_ns_ = now_ns;
     last_completions_ = completions;
+    if (++waits_ == period) {
+      busy_ = std::exchange(ended_, 0);
+      waits_ = 0;
+      ++mark_;
+    }
     asked_ = 1;
     if (waits_off_ != 0) {
       --waits_off_;
       return 1;
     }
     const bool fast = arrived_ * window_ns_ >= unit * elapsed_ns_;
-    if (fast && in_flight >= 8) asked_ = static_cast<unsigned>(std::min<std::size_t>(in_flight / 4, most));
+    if (fast && busy_ >= 8) asked_ = std::min(busy_ / 4, most);
     return asked_;
+  }
+
+  /// An operation ended whose slot has this mark.
+  void ended(std::uint32_t& mark) noexcept {
+    if (mark == mark_) return;
+    mark = mark_;
+    ++ended_;
   }
 
   /// This wait can't gather.
@@ -71,6 +86,10 @@ class Gather {
   std::int64_t elapsed_ns_ = 0;
   std::int64_t arrived_ = 0;
   unsigned asked_ = 1;
+  std::uint32_t mark_ = 1;  // of this period
+  unsigned waits_ = 0;      // in this period
+  unsigned ended_ = 0;      // operations that ended in it
+  unsigned busy_ = 0;       // in the last one
   unsigned failures_ = 0;   // in a row, as the length of the last pause
   unsigned waits_off_ = 0;  // that are left of it
 };

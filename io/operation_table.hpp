@@ -21,7 +21,7 @@ class OperationTable {
 
   /// Errors: std::bad_alloc when the table must grow and can't.
   std::uint32_t insert(Operation& operation) {
-    if (free_ == none) slots_.push_back({nullptr, none, 0});
+    if (free_ == none) slots_.push_back({nullptr, none, 0, 0});
     const std::uint32_t slot = free_ == none ? static_cast<std::uint32_t>(slots_.size() - 1) : free_;
     if (slot == free_) free_ = slots_[slot].next_free;
     slots_[slot].operation = &operation;
@@ -33,7 +33,7 @@ class OperationTable {
     Slot& entry = slots_[slot];
     contract(entry.operation != nullptr, "a slot of the operation table is freed once");
     Operation* operation = entry.operation;
-    entry = {nullptr, free_, entry.generation + 1};
+    entry = {nullptr, free_, entry.generation + 1, entry.mark};
     free_ = slot;
     --used_;
     return operation;
@@ -49,6 +49,9 @@ class OperationTable {
     if (slot >= slots_.size() || slots_[slot].generation != static_cast<std::uint32_t>(user_data >> 32)) return nullptr;
     return slots_[slot].operation;
   }
+
+  /// A note of the caller's on a slot; it stays when the slot is freed.
+  std::uint32_t& mark(std::uint32_t slot) noexcept { return slots_[slot].mark; }
 
   template <class F>
   void for_each(F&& visit) const {
@@ -66,6 +69,7 @@ class OperationTable {
     Operation* operation;
     std::uint32_t next_free;
     std::uint32_t generation;
+    std::uint32_t mark;
   };
 
   std::vector<Slot> slots_;

@@ -395,7 +395,7 @@ void UringDriver::wait(std::int64_t deadline_ns) {
 void UringDriver::sleep_until(std::int64_t deadline_ns, std::int64_t now_ns) noexcept {
   ++counters_.waits;
   const std::uint64_t before = counters_.completions;
-  unsigned count = gather_.begin(now_ns, before, table_.size());
+  unsigned count = gather_.begin(now_ns, before);
   // The kernel looks at the deadline when the window is over.
   if (count > 1 && deadline_ns - now_ns <= gather_.window_ns()) count = gather_.alone();
   if (count > 1) {
@@ -495,7 +495,9 @@ void UringDriver::reap() noexcept {
 
 void UringDriver::handle(std::uint64_t user_data, int result, unsigned flags) noexcept {
   if (const Operation* found = table_.find(user_data)) [[likely]] {
-    Operation& operation = *table_.erase(slot(const_cast<Operation&>(*found)));
+    const std::uint32_t ended = slot(const_cast<Operation&>(*found));
+    gather_.ended(table_.mark(ended));
+    Operation& operation = *table_.erase(ended);
     complete(operation, result, (flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
     return;
   }
