@@ -1,4 +1,4 @@
-# Sourced by tools/test, tools/demo and tools/bench: installs what a build needs, configures and builds a preset.
+# Sourced by tools/test, tools/demo, tools/policylab and tools/bench: installs what a build needs, configures and builds a preset.
 # Needs bash and what a bare Debian has. All messages go to standard error.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
