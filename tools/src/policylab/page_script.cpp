@@ -123,6 +123,7 @@ function drawOverview(study) {
   const height = study.runs.length * (row + gap) + bottom;
   const parts = study.runs[0].overview[0].length;
   const step = (width - left) / parts;
+  const edge = k => (left + k * step).toFixed(2);
   let svg = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="the processor's time by class">`;
   study.runs.forEach((run, r) => {
     const base = r * (row + gap) + row;
@@ -135,7 +136,7 @@ function drawOverview(study) {
         const y = base - Math.min(1, sums[k]) * row;
         sums[k] += share;
         const y2 = base - Math.min(1, sums[k]) * row;
-        if (y - y2 > 0.01) path += `M${(left + k * step).toFixed(1)} ${y.toFixed(1)}h${step.toFixed(2)}V${y2.toFixed(1)}h-${step.toFixed(2)}z`;
+        if (y - y2 > 0.01) path += `M${edge(k)} ${y.toFixed(1)}H${edge(k + 1)}V${y2.toFixed(1)}H${edge(k)}z`;
       });
       svg += `<path d="${path}" fill="${classColour(c)}" shape-rendering="crispEdges"/>`;
     });
