@@ -4,7 +4,6 @@
 #include "kvserver_child.hpp"
 #include "policylab/recording.hpp"
 #include "policylab/report.hpp"
-#include "policylab/schedule_log.hpp"
 #include "policylab/session.hpp"
 
 #include <gmock/gmock.h>
@@ -18,6 +17,7 @@
 namespace {
 
 using namespace policylab;
+using testing::AllOf;
 using testing::HasSubstr;
 
 const Listener nobody{[](std::string_view, std::string_view) {}, [](const WorkloadStudy&) {}};
@@ -48,7 +48,7 @@ std::string replay(const Recording& recording) {
   try {
     const Outcome outcome = carry_out(prepare(options), nobody);
     std::uint64_t dispatches = 0;
-    for (const RecordedRun& run : recording.runs) dispatches += run.dispatches;
+    for (const RecordedRun& run : recording.runs) dispatches += run.schedule.dispatches.size();
     EXPECT_EQ(outcome.verified, dispatches);
     EXPECT_EQ(to_json(outcome.study, Detail::pictures), to_json(recorded().study, Detail::pictures));
     return "the same";
@@ -59,15 +59,15 @@ std::string replay(const Recording& recording) {
 
 TEST(PolicylabReplay, is_the_same_to_the_last_dispatch) {
   ASSERT_EQ(recorded().recording.runs.size(), 2 * heirloop::all_policies().size());
-  for (const RecordedRun& run : recorded().recording.runs) EXPECT_GT(run.dispatches, 1000U);
+  for (const RecordedRun& run : recorded().recording.runs) EXPECT_GT(run.schedule.dispatches.size(), 1000U);
   EXPECT_EQ(replay(recorded().recording), "the same");
 }
 
 TEST(PolicylabReplay, says_at_which_dispatch_a_changed_program_departs) {
   Recording changed = recorded().recording;
-  changed.runs[0].schedule[100] ^= 2;
+  ++changed.runs[0].schedule.dispatches[100].time_ns;
   EXPECT_THAT(replay(changed),
-              HasSubstr("the replay of herd under fifo departs from the recording at dispatch "));
+              HasSubstr("the replay of herd under fifo departs from the recording at dispatch 100: "));
   changed = recorded().recording;
   changed.seed = 6;
   EXPECT_THAT(replay(changed), HasSubstr("under fifo departs from the recording at dispatch "));
@@ -78,33 +78,46 @@ TEST(PolicylabReplay, says_at_which_dispatch_a_changed_program_departs) {
 
 TEST(PolicylabReplay, notices_a_recording_that_is_too_long_or_too_short) {
   Recording changed = recorded().recording;
-  const std::uint64_t count = changed.runs[0].dispatches;
-  changed.runs[0].schedule.insert(changed.runs[0].schedule.end(), {2, 2});
-  EXPECT_THAT(replay(changed), HasSubstr("dispatch " + std::to_string(count + 1) + ": recorded is Task-"));
-  EXPECT_THAT(replay(changed), HasSubstr("now it is the end"));
-  changed = recorded().recording;
-  changed.runs[0].schedule.pop_back();
+  auto& dispatches = changed.runs[0].schedule.dispatches;
+  const std::string count = std::to_string(dispatches.size());
+  dispatches.push_back(dispatches.back());
   EXPECT_THAT(replay(changed),
-              HasSubstr("dispatch " + std::to_string(count) + ": recorded is the end, now it is Task-"));
+              AllOf(HasSubstr("dispatch " + count + ": recorded is task "), HasSubstr("now it is the end")));
+  dispatches.resize(dispatches.size() - 2);
+  EXPECT_THAT(replay(changed), HasSubstr(": recorded is the end, now it is task "));
 }
 
 TEST(PolicylabReplay, refuses_what_is_no_recording) {
   const demo::ScratchDir dir;
   const std::string path = dir.path() / "file";
-  for (const char* text : {"", "workload w\n", "\xff\xff", "\xa0"}) {
+  const auto says = [&](const std::string& text) -> std::string {
     tools::write_file(path, text);
     try {
       static_cast<void>(read_recording(path));
-      FAIL() << "it was read";
-    } catch (const std::runtime_error& error) {
-      EXPECT_THAT(error.what(), HasSubstr("'" + path + "' is no recording of policylab"));
+    } catch (const RecordingFormatError& error) {
+      return error.what();
     }
-  }
+    return "accepted";
+  };
+  const std::string begin = "'" + path + "' is no recording of policylab: ";
+  const std::string head = "heirloop policylab recording 1\nseed 1\ninheritance on\n";
+  EXPECT_EQ(says(""), begin + "line 1: expected another line, found the end of the file");
+  EXPECT_EQ(says("workload w\n"),
+            begin + "line 1: expected heirloop policylab recording 1, found 'workload w'");
+  EXPECT_EQ(says("heirloop policylab recording 1\nseed -1\n"),
+            begin + "line 2: expected a seed, found 'seed -1'");
+  EXPECT_EQ(says(head), begin + "line 4: expected another line, found the end of the file");
+  EXPECT_EQ(says(head + "run fair 1 1 w\n"), begin + "line 4: expected a policy, found 'run fair 1 1 w'");
+  EXPECT_EQ(says(head + "run fifo 0 1 w\n"),
+            begin + "line 4: expected the length of a run, found 'run fifo 0 1 w'");
+  EXPECT_THAT(
+      says(head + "run fifo 1 1 w\nworkload w\nend\n"),
+      HasSubstr("in the schedule behind line 5: line 1: expected 'heirloop schedule 1', found 'end'"));
   write_recording(path, recorded().recording);
   const std::string whole = demo::read_file(path);
-  tools::write_file(path, whole.substr(0, whole.size() / 2));
-  EXPECT_THROW(static_cast<void>(read_recording(path)), std::runtime_error);
+  EXPECT_THAT(says(whole.substr(0, whole.size() / 2)), HasSubstr("is no recording of policylab"));
   EXPECT_THROW(static_cast<void>(read_recording(dir.path() / "none")), std::system_error);
+  EXPECT_THROW(static_cast<void>(read_recording(dir.path())), std::system_error);
 }
 
 TEST(PolicylabReplay, works_from_the_command_line) {
@@ -123,13 +136,13 @@ TEST(PolicylabReplay, works_from_the_command_line) {
   EXPECT_EQ(demo::read_file(first), demo::read_file(again));
 
   Recording changed = read_recording(recording);
-  changed.runs[0].schedule[20] ^= 2;
+  ++changed.runs[0].schedule.dispatches[20].task;
   write_recording(recording, changed);
   const auto departed = run_program({HEIRLOOP_POLICYLAB, "--replay", recording});
   EXPECT_EQ(departed.end, "exit status 1");
   EXPECT_THAT(
       departed.err,
-      HasSubstr("policylab: the replay of inversion under fifo departs from the recording at dispatch "));
+      HasSubstr("policylab: the replay of inversion under fifo departs from the recording at dispatch 20: "));
 }
 
 }  // namespace

@@ -66,13 +66,15 @@ struct Engine::ClassState {
   std::unique_ptr<Ticker> churn_timer;
 };
 
-Engine::Engine(const Workload& workload, std::uint64_t seed, hl::Loop& loop, hl::testing::SimDriver* driver)
+Engine::Engine(const Workload& workload, std::uint64_t seed, hl::Loop& loop, hl::testing::SimDriver* driver,
+               bool named)
     : workload_(workload),
       seed_(seed),
       loop_(loop),
       driver_(driver),
       statistics_(workload),
-      locks_(workload.locks, statistics_) {}
+      locks_(workload.locks, statistics_),
+      named_(named) {}
 
 Engine::~Engine() = default;
 
@@ -192,6 +194,7 @@ void Engine::create_job(Source& source, std::int64_t arrival_ns) {
   state.live.push_back(&job);
 
   hl::TaskOptions options;
+  if (named_) options.name = state.task_class.name;
   options.priority = state.task_class.priority;
   if (state.task_class.group) options.group = groups_[*state.task_class.group];
   if (state.task_class.deadline_ns) {

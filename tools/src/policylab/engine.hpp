@@ -28,9 +28,10 @@ namespace policylab {
 
 class Engine {
  public:
-  /// `driver` is the loop's, when time is virtual; else null.
+  /// `driver` is the loop's, when time is virtual; else null. `named`: tasks have their class's name, for
+  /// recordings.
   Engine(const Workload& workload, std::uint64_t seed, heirloop::Loop& loop,
-         heirloop::testing::SimDriver* driver);
+         heirloop::testing::SimDriver* driver, bool named);
   ~Engine();
 
   /// The main task: from the first arrival to the end of the run.
@@ -73,6 +74,7 @@ class Engine {
   std::unique_ptr<Ticker> end_;
   std::int64_t start_ns_ = 0;
   std::int64_t elapsed_ns_ = 0;
+  bool named_;
   bool is_open_ = false;
 };
 

@@ -1,69 +1,128 @@
 #include "policylab/recording.hpp"
 
-#include "common/output_file.hpp"
-#include "policylab/parser.hpp"
-
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <fmt/ostream.h>
 
-#include <stdexcept>
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
 #include <string_view>
+#include <system_error>
 
 namespace policylab {
 namespace {
 
-using nlohmann::json;
+constexpr std::string_view first_line = "heirloop policylab recording 1";
+constexpr std::int64_t longest_ns = 3'600'000'000'000;
 
-constexpr std::string_view format = "heirloop policylab recording";
-constexpr int version = 1;
-
-RecordedRun run_from(const json& from) {
-  RecordedRun run;
-  run.file = from.at("file").get<std::string>();
-  run.text = from.at("text").get<std::string>();
-  run.policy = heirloop::policy_from_name(from.at("policy").get<std::string>());
-  run.length_ns = from.at("length_ns").get<std::int64_t>();
-  run.dispatches = from.at("dispatches").get<std::uint64_t>();
-  run.schedule = from.at("schedule").get_binary();
-  if (run.length_ns <= 0) throw std::invalid_argument("a run has no length");
-  return run;
+[[noreturn]] void fail(const char* what, const std::string& path, int error) {
+  throw std::system_error(error, std::generic_category(), fmt::format("can't {} '{}'", what, path));
 }
+
+/// The next word of a line, which is taken off.
+std::string_view word_of(std::string_view& line) {
+  const std::size_t end = std::min(line.find(' '), line.size());
+  const std::string_view word = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return word;
+}
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) : path_(path), in_(path, std::ios::binary) {
+    if (std::filesystem::is_directory(path)) fail("read", path, EISDIR);
+    if (!in_) fail("read", path, errno);
+  }
+
+  Recording read() {
+    Recording recording;
+    if (next() != first_line) refuse(first_line);
+    std::string_view line = next();
+    if (word_of(line) != "seed") refuse("'seed N'");
+    recording.seed = number<std::uint64_t>(line, 0, UINT64_MAX, "a seed");
+    line = next();
+    if (line != "inheritance on" && line != "inheritance off")
+      refuse("'inheritance on' or 'inheritance off'");
+    recording.inheritance = line == "inheritance on";
+    for (line = next(); line != "end"; line = next()) recording.runs.push_back(run(line));
+    return recording;
+  }
+
+ private:
+  RecordedRun run(std::string_view line) {
+    RecordedRun made;
+    if (word_of(line) != "run") refuse("'run POLICY LENGTH_NS LINES FILE' or 'end'");
+    try {
+      made.policy = heirloop::policy_from_name(word_of(line));
+    } catch (const std::invalid_argument&) {
+      refuse("a policy");
+    }
+    made.length_ns = number<std::int64_t>(line, 1, longest_ns, "the length of a run");
+    const auto lines = number<std::uint32_t>(line, 1, 1'000'000, "the number of the workload's lines");
+    made.file = line;
+    for (std::uint32_t i = 0; i < lines; ++i) made.text += std::string(next()) + "\n";
+    try {
+      made.schedule = heirloop::testing::Schedule::load(in_);
+    } catch (const heirloop::testing::ScheduleFormatError& error) {
+      throw RecordingFormatError(
+          fmt::format("'{}' is no recording of policylab: in the schedule behind line {}: {}", path_, line_,
+                      error.what()));
+    }
+    line_ += made.schedule.dispatches.size() + 2;
+    line_ += static_cast<std::size_t>(
+        std::ranges::count_if(made.schedule.names, [](const auto& name) { return !name.empty(); }));
+    return made;
+  }
+
+  std::string_view next() {
+    ++line_;
+    ended_ = !std::getline(in_, text_);
+    if (ended_) refuse("another line");
+    return text_;
+  }
+
+  template <class Number>
+  Number number(std::string_view& line, Number low, Number high, std::string_view what) const {
+    const std::string_view word = word_of(line);
+    Number value{};
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc{} || end != word.data() + word.size() || value < low || value > high) refuse(what);
+    return value;
+  }
+
+  [[noreturn]] void refuse(std::string_view expected) const {
+    throw RecordingFormatError(
+        fmt::format("'{}' is no recording of policylab: line {}: expected {}, found {}", path_, line_,
+                    expected, ended_ ? "the end of the file" : fmt::format("'{:.60}'", text_)));
+  }
+
+  const std::string& path_;
+  std::ifstream in_;
+  std::string text_;
+  std::size_t line_ = 0;
+  bool ended_ = false;
+};
 
 }  // namespace
 
 void write_recording(const std::string& path, const Recording& recording) {
-  json runs = json::array();
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  fmt::print(out, "{}\nseed {}\ninheritance {}\n", first_line, recording.seed,
+             recording.inheritance ? "on" : "off");
   for (const RecordedRun& run : recording.runs) {
-    runs.push_back({{"file", run.file},
-                    {"text", run.text},
-                    {"policy", heirloop::to_string(run.policy)},
-                    {"length_ns", run.length_ns},
-                    {"dispatches", run.dispatches},
-                    {"schedule", json::binary(run.schedule)}});
+    const bool whole = run.text.ends_with('\n');
+    const auto lines = std::ranges::count(run.text, '\n') + (whole ? 0 : 1);
+    fmt::print(out, "run {} {} {} {}\n{}{}", heirloop::to_string(run.policy), run.length_ns, lines, run.file,
+               run.text, whole ? "" : "\n");
+    run.schedule.save(out);
   }
-  const json all{{"format", format},
-                 {"version", version},
-                 {"seed", recording.seed},
-                 {"inheritance", recording.inheritance},
-                 {"runs", std::move(runs)}};
-  const std::vector<std::uint8_t> bytes = json::to_cbor(all);
-  tools::write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  fmt::print(out, "end\n");
+  out.flush();
+  if (!out) fail("write", path, errno);
 }
 
-Recording read_recording(const std::string& path) {
-  const std::string bytes = read_file(path);
-  try {
-    const json all = json::from_cbor(bytes);
-    if (all.at("format") != format || all.at("version") != version)
-      throw std::invalid_argument("another format");
-    Recording recording;
-    recording.seed = all.at("seed").get<std::uint64_t>();
-    recording.inheritance = all.at("inheritance").get<bool>();
-    for (const json& run : all.at("runs")) recording.runs.push_back(run_from(run));
-    return recording;
-  } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("'{}' is no recording of policylab: {}", path, error.what()));
-  }
-}
+Recording read_recording(const std::string& path) { return Reader(path).read(); }
 
 }  // namespace policylab

@@ -29,7 +29,7 @@ RunResult run_virtually(const Workload& workload, const RunOptions& options) {
   loop_options.policy_seed = options.seed;
   loop_options.inheritance = options.inheritance;
   hl::Loop loop(driver, loop_options);
-  Engine engine(workload, options.seed, loop, &driver);
+  Engine engine(workload, options.seed, loop, &driver, options.observer != nullptr);
   const auto main = loop.create_task(engine.run());
   loop.set_observer(options.observer);
   std::exception_ptr error;
@@ -52,7 +52,7 @@ RunResult run_really(const Workload& workload, const RunOptions& options) {
   runtime_options.policy_seed = options.seed;
   runtime_options.inheritance = options.inheritance;
   hl::Runtime runtime(runtime_options);
-  Engine engine(workload, options.seed, runtime.loop(), nullptr);
+  Engine engine(workload, options.seed, runtime.loop(), nullptr, false);
   runtime.run(engine.run());
   return engine.result();
 }

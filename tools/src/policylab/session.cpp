@@ -4,7 +4,6 @@
 #include "policylab/builtin.hpp"
 #include "policylab/parser.hpp"
 #include "policylab/run.hpp"
-#include "policylab/schedule_log.hpp"
 
 #include <fmt/format.h>
 
@@ -73,23 +72,25 @@ Plan plan_of(Recording recording) {
 
 RunResult replay(const Workload& workload, RunOptions options, const RecordedRun& recorded,
                  std::uint64_t& verified) {
-  ScheduleChecker checker(recorded.schedule);
-  options.observer = &checker;
+  heirloop::testing::ScheduleReplay replay(recorded.schedule);
+  options.observer = &replay;
   RunResult result = run_workload(workload, options);
-  if (const auto departure = checker.finish()) {
-    throw ReplayDeparted(fmt::format("the replay of {} under {} departs from the recording at {}",
-                                     workload.name, result.policy, departure->text()));
+  if (const auto departure = replay.departure()) {
+    throw ReplayDeparted(
+        fmt::format("the replay of {} under {} departs from the recording at dispatch {}: recorded is {}, "
+                    "now it is {}",
+                    workload.name, result.policy, departure->dispatch, departure->recorded, departure->now));
   }
-  verified += checker.count();
+  verified += replay.verified();
   return result;
 }
 
 RunResult record(const PlannedWorkload& planned, RunOptions options, Recording& recording) {
-  ScheduleWriter writer;
-  options.observer = &writer;
+  heirloop::testing::ScheduleRecorder recorder;
+  options.observer = &recorder;
   RunResult result = run_workload(planned.workload, options);
-  recording.runs.push_back({planned.file, planned.text, options.policy, planned.workload.length_ns,
-                            writer.count(), writer.bytes()});
+  recording.runs.push_back(
+      {planned.file, planned.text, options.policy, planned.workload.length_ns, recorder.schedule()});
   return result;
 }
 
