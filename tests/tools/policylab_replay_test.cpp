@@ -107,6 +107,7 @@ TEST(PolicylabReplay, refuses_what_is_no_recording) {
   EXPECT_EQ(says("heirloop policylab recording 1\nseed -1\n"),
             begin + "line 2: expected a seed, found 'seed -1'");
   EXPECT_EQ(says(head), begin + "line 4: expected another line, found the end of the file");
+  EXPECT_EQ(says(head + "end\n"), begin + "line 4: expected a run, found 'end'");
   EXPECT_EQ(says(head + "run fair 1 1 w\n"), begin + "line 4: expected a policy, found 'run fair 1 1 w'");
   EXPECT_EQ(says(head + "run fifo 0 1 w\n"),
             begin + "line 4: expected the length of a run, found 'run fifo 0 1 w'");

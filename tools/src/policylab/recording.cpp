@@ -47,6 +47,7 @@ class Reader {
       refuse("'inheritance on' or 'inheritance off'");
     recording.inheritance = line == "inheritance on";
     for (line = next(); line != "end"; line = next()) recording.runs.push_back(run(line));
+    if (recording.runs.empty()) refuse("a run");
     return recording;
   }
 
