@@ -32,6 +32,7 @@ Rows all_rows() {
   add_interrupt_rows(rows);
   add_timer_rows(rows);
   add_burst_rows(rows);
+  add_scheduling_rows(rows);
   return rows;
 }
 

@@ -35,18 +35,22 @@ class ClockDriver final : public Driver {
 
 class OnLoop {
  public:
-  explicit OnLoop(PolicyKind policy = PolicyKind::aging) : loop_(driver_, {.policy = policy}) {}
+  explicit OnLoop(PolicyKind policy = PolicyKind::aging) : policy_(policy), loop_(driver_, {.policy = policy}) {}
   ~OnLoop() { loop_.finish(); }
 
   Loop& loop() noexcept { return loop_; }
+  PolicyKind policy() const noexcept { return policy_; }
+  std::chrono::steady_clock::time_point began() const noexcept { return began_; }
 
   template <class T>
-  PriorityTask<T> start(Coro<T> coro) {
-    return loop_.create_task(std::move(coro));
+  PriorityTask<T> start(Coro<T> coro, const TaskOptions& options = {}) {
+    return loop_.create_task(std::move(coro), options);
   }
   void run(const TaskRef& task) { loop_.run_until_done(task); }
 
  private:
+  PolicyKind policy_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   ClockDriver driver_;
   Loop loop_;
 };

@@ -50,5 +50,6 @@ void add_lock_rows(Rows& rows);
 void add_interrupt_rows(Rows& rows);
 void add_timer_rows(Rows& rows);
 void add_burst_rows(Rows& rows);
+void add_scheduling_rows(Rows& rows);
 
 }  // namespace heirloop::bench

@@ -61,8 +61,11 @@ class Division {
   virtual void group_empty(std::size_t group) noexcept = 0;
 
   /// Whose entry runs next, among the groups that are ready; `nobody` when none is. Asked for each step, which it may
-  /// count or time.
+  /// count or time, unless it `keeps`.
   virtual std::size_t choose(const ReadyQueue& queue) noexcept = 0;
+
+  /// True after a choice that stands until another group becomes ready, or `maintain` asks the queue to `choose_again`.
+  virtual bool keeps() const noexcept { return false; }
 
   /// True when an entry of another group should run before the one of `running` goes on.
   virtual bool gives_way(std::size_t running) const noexcept = 0;

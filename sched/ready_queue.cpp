@@ -37,19 +37,24 @@ void PositionalList::erase(Entry& entry, std::uint32_t own) noexcept {
   --size_;
 }
 
-void ReadyHeap::moved(const Item& item, std::size_t index) noexcept {
-  item.entry->slot_ = static_cast<std::uint32_t>(index);
-}
-
 void ReadyHeap::push(Entry& entry, RunsBefore order) {
-  items_.push_back({entry.key_, &entry});
+  if (free_ == places_.size()) {
+    items_.reserve(items_.capacity() == items_.size() ? items_.size() * 2 + 16 : 0);
+    places_.push_back({nullptr, free_ + 1});
+  }
+  const std::uint32_t number = std::exchange(free_, places_[free_].index);
+  places_[number].entry = &entry;
+  entry.slot_ = number;
   entry.place_ = Entry::Place::heap;
-  quad_sift_up(items_, items_.size() - 1, Before{order}, moved);
+  items_.push_back({entry.key_, number});
+  quad_sift_up(items_, items_.size() - 1, before(order), moved());
 }
 
 void ReadyHeap::erase(Entry& entry, RunsBefore order) noexcept {
+  Place& place = places_[entry.slot_];
   entry.place_ = Entry::Place::none;
-  quad_erase(items_, entry.slot_, Before{order}, moved);
+  quad_erase(items_, place.index, before(order), moved());
+  place.index = std::exchange(free_, entry.slot_);
 }
 
 }  // namespace detail
@@ -140,6 +145,7 @@ std::uint32_t ReadyQueue::part_of(const Urgency& urgency) {
 void ReadyQueue::became_ready(Part& part) noexcept {
   if (division_ == nullptr || part.told) return;
   part.told = true;
+  other_key_ = unknown;
   division_->group_ready(static_cast<std::size_t>(&part - parts_.data()));
 }
 
@@ -289,66 +295,93 @@ Entry* ReadyQueue::pop_rarely() noexcept {
 
 Entry* ReadyQueue::pop_ordinary() noexcept {
   if (division_ == nullptr) return pop_from(parts_[0]);
+  choose_again();
   for (;;) {
     const std::size_t group = division_->choose(*this);
-    Entry* entry = group == Division::nobody ? nullptr : pop_from(parts_[group]);
-    put_current_by();
-    current_ = &no_level_;
-    other_key_ = unknown;
-    if (entry != nullptr || group == Division::nobody) return entry;
+    if (group == Division::nobody) return nullptr;
+    if (Entry* entry = pop_from(parts_[group])) return entry;
     parts_[group].told = false;
     division_->group_empty(group);
   }
 }
 
+void ReadyQueue::choose_again() noexcept {
+  put_current_by();
+  current_ = &no_level_;
+  other_key_ = unknown;
+}
+
 /// What is known of the other levels is known of the current one from here on.
 void ReadyQueue::put_current_by() noexcept {
-  if (current_ == &no_level_) return;
-  const std::uint32_t index = index_of(*current_);
-  if (const Entry* first = current_->first()) {
+  if (current_ != &no_level_) put_by(*current_);
+}
+
+void ReadyQueue::put_by(Level& level) noexcept {
+  const std::uint32_t index = index_of(level);
+  if (const Entry* first = level.first()) {
     live_levels_ |= std::uint64_t{1} << index;
     head_key_[index] = first->key_;
-  } else {
-    live_levels_ &= ~(std::uint64_t{1} << index);
+    return;
   }
+  live_levels_ &= ~(std::uint64_t{1} << index);
+  // With so many priorities in use, a look at every ring costs more than the heap: rings that empty are given up.
+  if (parts_[level.part].heap.size() >= max_levels) {
+    level.ticket = given_up;
+    level.id = {given_up_id, given_up_id};
+  }
+}
+
+/// The level among these whose first entry runs first.
+ReadyQueue::Best ReadyQueue::best_level(std::uint64_t among) noexcept {
+  Best best;
+  std::int64_t best_key = nothing;
+  for (std::uint64_t rest = live_levels_ & among; rest != 0; rest &= rest - 1) {
+    const auto i = static_cast<std::size_t>(std::countr_zero(rest));
+    const std::int64_t key = head_key_[i];
+    bool better = key < best_key;
+    if (key == best_key && best.level != nullptr) better = order_(*levels_[i].first(), *best.level->first());
+    if (better) {
+      best.next_key = best_key;
+      best_key = key;
+      best.level = &levels_[i];
+    } else if (key < best.next_key) {
+      best.next_key = key;
+    }
+  }
+  return best;
 }
 
 /// The entry of the part that runs first.
 Entry* ReadyQueue::pop_from(Part& part) noexcept {
   put_current_by();
-  std::int64_t best_key = nothing;
-  std::int64_t second_key = nothing;
-  Level* best = nullptr;
-  for (std::uint64_t rest = live_levels_ & part.levels; rest != 0; rest &= rest - 1) {
-    const auto i = static_cast<std::size_t>(std::countr_zero(rest));
-    const std::int64_t key = head_key_[i];
-    bool better = key < best_key;
-    if (key == best_key && best != nullptr) better = order_(*levels_[i].first(), *best->first());
-    if (better) {
-      second_key = best_key;
-      best_key = key;
-      best = &levels_[i];
-    } else if (key < second_key) {
-      second_key = key;
-    }
-  }
-  const std::int64_t heap_key = part.heap.top_key();
-  if (!part.heap.empty() && (best == nullptr || order_(*part.heap.top(), *best->first()))) {
+  const Best best = best_level(part.levels);
+  if (!part.heap.empty() && (best.level == nullptr || order_(*part.heap.top(), *best.level->first()))) {
     Entry* entry = part.heap.top();
     part.heap.erase(*entry, order_);
     other_key_ = unknown;
     return entry;
   }
-  if (best == nullptr) {
-    other_key_ = nothing;
+  const bool stays = division_ == nullptr || division_->keeps();
+  if (best.level == nullptr) {
+    if (division_ == nullptr) other_key_ = nothing;
     return nullptr;
   }
-  current_ = best;
-  live_levels_ &= ~(std::uint64_t{1} << index_of(*best));
-  other_key_ = std::min(second_key, heap_key);
-  Entry* entry = best->first();
-  take(*best, *entry);
+  Entry* entry = best.level->first();
+  take(*best.level, *entry);
+  if (stays) {
+    current_ = best.level;
+    live_levels_ &= ~(std::uint64_t{1} << index_of(*best.level));
+    other_key_ = std::min(best.next_key, part.heap.top_key());
+  } else {
+    put_by(*best.level);
+  }
   return entry;
+}
+
+Entry* ReadyQueue::sample(std::uint64_t draw) noexcept {
+  const detail::ReadyHeap& heap = parts_[0].heap;
+  if (!heap.empty() && draw % 2 == 0) return heap.at((draw / 2) % heap.size());
+  return levels_[(draw / 2) % levels_used_].first();
 }
 
 const Entry* ReadyQueue::first_of(std::size_t group) const noexcept {
@@ -453,7 +486,9 @@ std::vector<Entry*> ReadyQueue::divided(const std::vector<Entry*>& sorted) const
 
 void ReadyQueue::check_invariants() const {
   std::int64_t smallest_other = nothing;
-  for (const Part& part : parts_) smallest_other = std::min(smallest_other, part.heap.top_key());
+  for (const Part& part : parts_) {
+    if (division_ == nullptr || &part == &parts_[current_->part]) smallest_other = std::min(smallest_other, part.heap.top_key());
+  }
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     const Level& level = levels_[i];
     const Entry* last = nullptr;
@@ -480,11 +515,10 @@ void ReadyQueue::check_invariants() const {
     if (&level == current_ || level.empty()) continue;
     contract((live_levels_ >> i & 1) != 0, "2: a level with entries is live");
     contract(head_key_[i] == front->key_, "2: head_key_ is the first entry's key");
-    smallest_other = std::min(smallest_other, head_key_[i]);
+    if (division_ == nullptr || level.part == current_->part) smallest_other = std::min(smallest_other, head_key_[i]);
   }
   contract(other_key_ <= smallest_other, "3: other_key_ is at most the smallest outside the current level");
-  contract((positional_.empty() && division_ == nullptr) || other_key_ == unknown,
-           "3: other_key_ is unknown while there are positional entries, and under a policy that divides");
+  contract(positional_.empty() || other_key_ == unknown, "3: other_key_ is unknown while there are positional entries");
   for (const Part& part : parts_) {
     part.heap.for_each([](const Entry& entry) {
       contract(entry.place_ == Entry::Place::heap, "5: an entry of the heap knows its place");

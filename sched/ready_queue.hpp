@@ -11,8 +11,8 @@
 //    the current level; an erased entry leaves a null slot, counted in `holes`. Slots outside head and tail are null.
 // 2. `head_key_[l]` is the key of the first entry of level l for every live level but the current one.
 // 3. `other_key_` is the smallest key outside the current level, or smaller (then the next pop looks again). While there
-//    are positional entries, and under a policy that divides, it is `unknown`, which is smaller than all. There no level
-//    is current, so that each first entry of a level is seen.
+//    are positional entries it is `unknown`, which is smaller than all. Under a policy that divides this holds within
+//    the part that keeps its turn; between turns `other_key_` is `unknown` and no level is current.
 // 4. pop() gives the positional entry whose gap is used up, else the smallest (key, priority, arrival) of the part that
 //    the policy chooses.
 // 5. Each entry knows its place.
@@ -84,12 +84,14 @@ class PositionalList {
   std::size_t size_ = 0;
 };
 
-/// 4-ary heap by (key, priority, arrival), with the key beside the pointer.
+/// 4-ary heap by (key, priority, arrival). What a move touches lies close together: the items hold the keys, and an item's
+/// index stands in an array of its own, not in the entry, whose slot is its number in that array.
 class ReadyHeap {
  public:
   bool empty() const noexcept { return items_.empty(); }
   std::size_t size() const noexcept { return items_.size(); }
-  Entry* top() const noexcept { return items_.front().entry; }
+  Entry* top() const noexcept { return at(0); }
+  Entry* at(std::size_t index) const noexcept { return places_[items_[index].number].entry; }
   std::int64_t top_key() const noexcept {
     return items_.empty() ? std::numeric_limits<std::int64_t>::max() : items_.front().key;
   }
@@ -98,23 +100,30 @@ class ReadyHeap {
 
   template <class F>
   void for_each(F&& visit) const {
-    for (const Item& item : items_) visit(*item.entry);
+    for (const Item& item : items_) visit(*places_[item.number].entry);
   }
 
  private:
   struct Item {
     std::int64_t key;
+    std::uint32_t number;
+  };
+  struct Place {
     Entry* entry;
+    std::uint32_t index;  // among the items; of a free place: the next free one
   };
-  struct Before {
-    RunsBefore order;
-    bool operator()(const Item& a, const Item& b) const noexcept {
-      return a.key != b.key ? a.key < b.key : order(*a.entry, *b.entry);
-    }
-  };
-  static void moved(const Item& item, std::size_t index) noexcept;
+  auto before(RunsBefore order) const noexcept {
+    return [this, order](const Item& a, const Item& b) {
+      return a.key != b.key ? a.key < b.key : order(*places_[a.number].entry, *places_[b.number].entry);
+    };
+  }
+  auto moved() noexcept {
+    return [this](const Item& item, std::size_t index) { places_[item.number].index = static_cast<std::uint32_t>(index); };
+  }
 
   std::vector<Item> items_;
+  std::vector<Place> places_;
+  std::uint32_t free_ = 0;  // the first free place; places_.size(): none
 };
 
 }  // namespace detail
@@ -222,7 +231,13 @@ class ReadyQueue {
     for (const Part& part : parts_) part.heap.for_each(visit);
   }
 
-  /// The entry of this group that would run first, null when none is ready; under a policy that divides.
+  /// For policies that divide: the next pop asks `choose`.
+  void choose_again() noexcept;
+
+  /// For policies: one that has waited longest at some level, or any of the heap; null when it finds none.
+  Entry* sample(std::uint64_t draw) noexcept;
+
+  /// The entry of this group that would run first, null when none is ready. 0: of all, unless the policy divides.
   const Entry* first_of(std::size_t group) const noexcept;
 
   /// All entries in the order in which they would be popped (under a policy that divides, if all steps were equally
@@ -270,6 +285,8 @@ class ReadyQueue {
   };
 
   static constexpr std::uint32_t large_ring = 4096;  // entries; what fewer tasks touch fits into the nearer caches
+  static constexpr std::uint64_t given_up = ~std::uint64_t{0};  // a ticket that no entry has
+  static constexpr std::int64_t given_up_id = std::numeric_limits<std::int64_t>::min();
   static constexpr std::int64_t nothing = std::numeric_limits<std::int64_t>::max();
   static constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::min();
 
@@ -312,7 +329,13 @@ class ReadyQueue {
   Entry* pop_rarely() noexcept;
   Entry* pop_ordinary() noexcept;
   Entry* pop_from(Part& part) noexcept;
+  struct Best {
+    Level* level = nullptr;
+    std::int64_t next_key = nothing;  // the smallest of the others
+  };
+  Best best_level(std::uint64_t among) noexcept;
   void put_current_by() noexcept;
+  void put_by(Level& level) noexcept;
   bool others_precede(std::int64_t key, const Urgency& urgency) noexcept;
   void erase_ordinary(Entry& entry) noexcept;
   void front_changed(Level& level) noexcept;
@@ -327,7 +350,7 @@ class ReadyQueue {
   std::uint64_t arrivals_ = 0;
   detail::PositionalList positional_;
   Entry* no_entry_ = nullptr;
-  Level no_level_;  // the current one under a policy that divides: always empty
+  Level no_level_;  // the current one between the turns of a policy that divides: always empty
   Level levels_[max_levels];
   std::uint32_t levels_used_ = 0;
   std::uint64_t live_levels_ = 0;  // may still show an emptied current level

@@ -1,8 +1,9 @@
 // `boost`: strict order, with a random promotion of those who wait long, as Python's asynkit has it; kept to compare.
 //
-// When as many entries have come and gone as are ready (ten at least), every entry that came before the last `size`
-// arrivals is a straggler. Its priority is moved towards the most urgent one that is ready, by a random part of 1.2 times
-// the distance, so that now and then it gets in front. The promotion ends when the entry runs or its priority changes.
+// Now and then (with every fourth refresh of the loop's clock) one entry is drawn that has waited long: since more arrivals than
+// there are entries, ten at least. Its priority is moved towards the most urgent one that is ready, by a random part of
+// 1.2 times the distance, so that one in six gets in front. The promotion ends when the entry runs or its priority changes.
+// (asynkit goes through all who wait long at once, after as many arrivals; a draw at a time costs every step the same.)
 //
 // No bound: it is only improbable to wait for ever, and a stream of arrivals that is more urgent than anything before can
 // keep everybody waiting.
@@ -26,22 +27,14 @@ class Boost final : public Policy {
   }
 
   void maintain(ReadyQueue& queue) override {
-    const std::size_t size = queue.size();
-    if (queue.arrivals() - last_ <= std::max<std::size_t>(least, size)) return;
-    last_ = queue.arrivals();
-    const std::uint64_t long_ago = queue.arrivals() - std::min<std::uint64_t>(queue.arrivals(), size);
-    double most_urgent = priority::when_idle;
-    stragglers_.clear();
-    queue.for_each_ordinary([&](Entry& entry) {
-      most_urgent = std::min(most_urgent, entry.urgency().priority);
-      if (entry.arrival() <= long_ago) stragglers_.push_back(&entry);
-    });
-    for (Entry* entry : stragglers_) {
-      const double distance = most_urgent - entry->urgency().priority;
-      if (!(distance < 0) || !std::isfinite(distance)) continue;
-      const double part = static_cast<double>(random_() >> 11) * 0x1p-53 * reach;
-      queue.rekey(*entry, policies::ordered_bits(entry->urgency().priority + distance * part));
-    }
+    if (++calls_ % 4 != 0) return;
+    Entry* waiting = queue.sample(random_());
+    if (waiting == nullptr) return;
+    if (queue.arrivals() - waiting->arrival() <= std::max<std::size_t>(least, queue.size())) return;
+    const double distance = queue.first_of(0)->urgency().priority - waiting->urgency().priority;
+    if (!(distance < 0) || !std::isfinite(distance)) return;
+    const double part = static_cast<double>(random_() >> 11) * 0x1p-53 * reach;
+    queue.rekey(*waiting, policies::ordered_bits(waiting->urgency().priority + distance * part));
   }
 
  private:
@@ -49,8 +42,7 @@ class Boost final : public Policy {
   static constexpr double reach = 1.2;
 
   std::mt19937_64 random_;
-  std::uint64_t last_ = 0;
-  std::vector<Entry*> stragglers_;
+  unsigned calls_ = 0;
 };
 
 }  // namespace

@@ -7,7 +7,8 @@
 //
 // Reading a clock costs more than a step, so a group keeps the processor for a turn of about `turn_ns`, counted in steps
 // of the length that its last turns had, and is charged by the clock at the end. Between two turns the shares are exact;
-// in between they are off by at most one turn, or one step if that is longer.
+// in between they are off by at most one turn, or one step if that is longer. Where steps are so short that a turn has
+// `longest_turn` of them, they are not counted: the turn ends with the next refresh of the loop's clock.
 //
 // A group with a latency target is taken as soon as it is ready, among several the one whose first entry has the earliest
 // (ready time + target), and before all that is divided by shares. It is charged like the others, but not limited.
@@ -55,8 +56,10 @@ class Shares final : public Policy, public Division {
     nodes_[group].ready = false;
     deactivate(nodes_, group);
     std::erase(targets_, group);
-    steps_given_ -= steps_left_ + 1;  // the step that `choose` gave it has not been made
-    steps_left_ = 0;
+    if (group == turn_ && steps_left_ != 0) {
+      steps_given_ -= std::min(steps_given_, steps_left_ + 1);  // the step that `choose` gave it has not been made
+      steps_left_ = 0;
+    }
   }
 
   std::size_t choose(const ReadyQueue& queue) noexcept override {
@@ -71,6 +74,14 @@ class Shares final : public Policy, public Division {
     return turn_;
   }
 
+  bool keeps() const noexcept override { return steps_given_ == longest_turn && targets_.empty(); }
+
+  void maintain(ReadyQueue& queue) override {
+    if (!keeps()) return;
+    steps_left_ = 0;
+    queue.choose_again();
+  }
+
   bool gives_way(std::size_t running) const noexcept override {
     return std::any_of(targets_.begin(), targets_.end(),
                        [&](std::size_t group) { return target(group) < target(running); });
@@ -80,7 +91,7 @@ class Shares final : public Policy, public Division {
 
  private:
   static constexpr double turn_ns = 100'000;
-  static constexpr unsigned longest_turn = 64;  // steps
+  static constexpr unsigned longest_turn = 64;  // steps; as many as between two refreshes
 
   /// A group: as one of its parent's children, and its own tasks as one of its own children.
   struct Node {
@@ -175,7 +186,8 @@ std::size_t Shares::most_pressing(const ReadyQueue& queue) const noexcept {
 /// Charges the turn that ends, and gives the next one so many steps.
 void Shares::begin_turn(std::size_t group, unsigned steps) noexcept {
   const std::int64_t now = clock_->now_ns();
-  if (const unsigned used = steps_given_ - steps_left_; turn_ != nobody && used != 0) {
+  if (turn_ != nobody) {
+    const unsigned used = std::max(1U, steps_given_ - steps_left_);
     const double spent = std::max(static_cast<double>(now - turn_began_ns_), static_cast<double>(used));
     charge(nodes_, turn_, spent);
     nodes_[turn_].steps_per_turn =
