@@ -1,6 +1,7 @@
 #include <heirloop/io/detached.hpp>
 #include <heirloop/io/owned_fd.hpp>
 #include <heirloop/io/tcp.hpp>
+#include <heirloop/sched/operations.hpp>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -81,6 +82,7 @@ std::size_t take(Socket& socket, std::span<std::byte> into) {
 
 Coro<std::size_t> read_some_of(SocketRef socket, std::span<std::byte> into) {
   if (into.empty()) co_return 0;
+  co_await detail::OccasionalCheckpoint();
   while (socket->unread().empty()) {
     const bool more = co_await detail::FillWait(socket, Socket::inbox_limit);
     if (!more) co_return 0;
@@ -89,6 +91,7 @@ Coro<std::size_t> read_some_of(SocketRef socket, std::span<std::byte> into) {
 }
 
 Coro<std::size_t> read_exactly_of(SocketRef socket, std::span<std::byte> into) {
+  co_await detail::OccasionalCheckpoint();
   std::size_t count = take(*socket, into);
   while (count < into.size()) {
     const bool more = co_await detail::FillWait(socket, Socket::inbox_limit);
@@ -107,6 +110,7 @@ std::string take_line(Socket& socket, std::string_view line, std::size_t consume
 
 Coro<std::optional<std::string>> read_line_of(SocketRef socket, std::size_t max) {
   std::size_t searched = 0;
+  co_await detail::OccasionalCheckpoint();
   for (;;) {
     const std::string_view unread = socket->unread();
     const std::size_t end = unread.find('\n', searched);

@@ -484,6 +484,7 @@ void UringDriver::reap() noexcept {
   unsigned head = *cq.khead;
   const unsigned tail = io_uring_smp_load_acquire(cq.ktail);
   if (head == tail) return;
+  bring_clock_up_to_date();
   counters_.completions += tail - head;
   do {
     const io_uring_cqe completion = cq.cqes[head & cq.ring_mask];

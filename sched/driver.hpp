@@ -4,6 +4,7 @@
 //
 // 1. All calls but `wake` come from the loop's thread.
 // 2. Nothing that a driver does runs user code: a completion makes an entry ready, and the loop goes on.
+// 3. Before it delivers completions a driver brings the loop's clock up to date: what they make ready is ready now.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,9 @@ class Driver {
   /// The clock of all timers: monotonic, nanoseconds.
   virtual std::int64_t now_ns() noexcept = 0;
 
+  /// The loop's cached clock, for `bring_clock_up_to_date`; null: none.
+  void keep_time(std::int64_t* loop_clock_ns) noexcept { loop_clock_ns_ = loop_clock_ns; }
+
   /// Takes completions until none is left or `budget_ns` is used up.
   virtual void harvest(std::int64_t budget_ns) = 0;
 
@@ -61,10 +65,16 @@ class Driver {
   };
   Look look_{};
 
+  void bring_clock_up_to_date() noexcept {
+    if (loop_clock_ns_ != nullptr) *loop_clock_ns_ = now_ns();
+  }
+
   /// The best urgency among what is queued and not submitted; Urgency::none() when nothing is.
   Urgency queued_urgency_ = Urgency::none();
 
  private:
+  std::int64_t* loop_clock_ns_ = nullptr;
+
   static unsigned load(const unsigned* word) noexcept { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 };
 

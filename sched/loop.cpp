@@ -29,11 +29,13 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
   if (options.tie_seed) ready_.break_ties(*options.tie_seed);
   watched_ = options.slow_step.has_value();
   now_ns_ = driver_.now_ns();
+  driver_.keep_time(&now_ns_);
 }
 
 Loop::~Loop() {
   contract(tasks_.first() == nullptr, "a loop ends when its tasks have ended; call finish()");
   while (Entry* entry = ready_.pop()) static_cast<Callback*>(entry)->dispose();
+  driver_.keep_time(nullptr);
 }
 
 void Loop::no_loop() { throw InvalidStateError("no heirloop loop runs in this thread; call this inside run()"); }

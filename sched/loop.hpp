@@ -149,6 +149,10 @@ class Loop {
            ((++checkpoints_ % 16 == 0) && over_budget());
   }
 
+  /// For operations that need not wait: every 64th of them counts as a checkpoint, so that a task which never blocks
+  /// does not keep the loop.
+  bool should_yield_now_and_then() noexcept { return ++unblocked_ % 64 == 0 && should_yield(); }
+
   /// Sets a timer from a relative time; it is dated before the next step.
   void set_timer_after(Timer& timer, std::int64_t span_ns) noexcept {
     timers_.set_after(timer, span_ns);
@@ -309,6 +313,7 @@ class Loop {
   std::uint64_t dispatches_ = 0;
   Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
   unsigned checkpoints_ = 0;
+  unsigned unblocked_ = 0;
   std::uint64_t budget_step_ = 0;  // the dispatch in which the clock was last read for the budget, and what it said
   std::int64_t budget_start_ns_ = 0;
   unsigned nested_ = 0;

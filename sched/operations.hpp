@@ -107,8 +107,14 @@ class CheckpointAwaiter {
   void await_suspend(std::coroutine_handle<> frame) const noexcept { loop_.yield(frame); }
   void await_resume() const { Loop::resumed(); }
 
- private:
+ protected:
   Loop& loop_;
+};
+
+/// Before an operation that need not wait.
+class OccasionalCheckpoint : public CheckpointAwaiter {
+ public:
+  bool await_ready() const noexcept { return !loop_.should_yield_now_and_then(); }
 };
 
 }  // namespace detail

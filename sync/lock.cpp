@@ -45,6 +45,7 @@ void LockGuard::drop_foreign() noexcept {
 }
 
 void PriorityLock::Acquire::await_suspend(std::coroutine_handle<> frame) {
+  if (yields_) return Loop::current().yield(frame);
   if (lock_.held_by_current_task()) {
     throw DeadlockError("waiting would never end: " + lock_.owner()->name() + " waits for " + describe());
   }

@@ -33,7 +33,8 @@ class PriorityLock final : private Resource {
   class Acquire;
 
   /// Takes the lock; the guard gives it back at the end of its scope.
-  /// Suspends: only while another task holds it. The holder inherits the waiter's urgency meanwhile.
+  /// Suspends: while another task holds it, which inherits the waiter's urgency meanwhile; of those that find it free every
+  /// 64th gives way as a checkpoint does, holding it.
   /// Interrupt: the lock is not held; when it had been handed over already, the next waiter has it.
   /// Errors: DeadlockError when the holder waits, directly or not, for the caller (also: the caller holds it itself);
   /// InvalidStateError outside tasks. Cost: a few stores when free; O(log n) when not.
@@ -129,20 +130,26 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
  public:
   using Waiter::Waiter;
 
-  bool await_ready() const {
+  bool await_ready() {
     Task& task = lock_.checked_task();
     if (lock_.owner() != nullptr) return false;
     lock_.take(task);
-    return true;
+    yields_ = task.loop().should_yield_now_and_then();
+    return !yields_;
   }
   void await_suspend(std::coroutine_handle<> frame);
   LockGuard await_resume() {
     if (task() != nullptr) finish();
-    return LockGuard(lock_);
+    LockGuard held(lock_);
+    if (yields_) [[unlikely]] Loop::resumed();
+    return held;
   }
 
   AbortResult abort() noexcept override;
   std::string describe() const override;
+
+ private:
+  bool yields_ = false;  // it has the lock, and gives way with it
 };
 
 inline PriorityLock::Acquire PriorityLock::acquire() { return Acquire(*this); }

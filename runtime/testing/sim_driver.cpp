@@ -32,6 +32,7 @@ void SimDriver::look() {
 
 void SimDriver::harvest(std::int64_t) {
   due_ = 0;
+  bring_clock_up_to_date();
   if (tick_ns_ <= now_ns_) tick_ns_ = no_deadline;
   while (!events_.empty() && events_.top().time_ns <= now_ns_) {
     const auto happen = events_.top().happen;

@@ -73,6 +73,26 @@ Coro<std::uint64_t> expect_numbered(TcpStream& stream) {
   co_return at;
 }
 
+/// Reads of what is there already count as checkpoints: who never waits for bytes does not keep the loop.
+TEST_F(Tcp, reads_that_need_not_wait_give_way_now_and_then) {
+  run([]() -> Coro<void> {
+    Connection pair = co_await connected_pair();
+    std::string text;
+    for (int i = 0; i < 1000; ++i) text += "x\n";
+    co_await pair.client.write(std::string_view(text));
+    while (pair.server.unread().size() < text.size()) co_await pair.server.fill();
+    int lines = 0;
+    int lines_when_urgent_ran = -1;
+    create_task([](const int& read, int& seen) -> Coro<void> {
+      seen = read;
+      co_return;
+    }(lines, lines_when_urgent_ran), {.priority = priority::high});
+    for (; lines < 1000; ++lines) co_await pair.server.read_line();
+    EXPECT_GE(lines_when_urgent_ran, 0);
+    EXPECT_LE(lines_when_urgent_ran, 64);
+  });
+}
+
 TEST_F(Tcp, moves_much_both_ways_at_once) {
   run([]() -> Coro<void> {
     Connection pair = co_await connected_pair();

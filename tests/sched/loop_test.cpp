@@ -64,6 +64,29 @@ TEST(LoopTest, runs_what_an_event_made_urgent_after_at_most_one_step) {
   }
 }
 
+/// What an event makes ready after a long sleep is ready since the event, not since the sleep began.
+TEST(LoopTest, what_an_event_makes_ready_is_ready_now_also_after_a_long_sleep) {
+  Sim sim;
+  std::int64_t ran_ns = 0;
+  sim.driver.at(5s, [&] {
+    for (int i = 0; i < 100; ++i) {
+      sim.loop.create_task([](SimDriver& driver) -> Coro<void> {
+        driver.advance(1ms);
+        co_await sleep(0);
+        driver.advance(1ms);
+      }(sim.driver), {.priority = priority::low});
+    }
+  });
+  sim.driver.at(5000500us, [&] {
+    sim.loop.create_task([](SimDriver& driver, std::int64_t& ran) -> Coro<void> {
+      ran = driver.now_ns();
+      co_return;
+    }(sim.driver, ran_ns), {.priority = priority::high});
+  });
+  sim.run([]() -> Coro<void> { co_await sleep(20s); }());
+  EXPECT_EQ(ran_ns, 5'001'000'000);
+}
+
 TEST(LoopTest, a_timer_is_late_by_one_step_at_most) {
   Sim sim;
   bool stop = false;

@@ -1,4 +1,5 @@
 // PriorityLock: hand-off, order, what an abort leaves, owners that die, cycles.
+#include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
 
@@ -50,6 +51,48 @@ TEST_F(PriorityLockTest, passes_to_the_most_urgent_and_among_equals_to_the_first
     while (lock.locked()) co_await sleep(1ms);
   }(*this));
   EXPECT_EQ(order, (Order{"h1", "h2", "n1", "n2", "n3", "n4", "l1", "l2"}));
+}
+
+/// Locks that are free count as checkpoints: who takes and gives them back for ever does not keep the loop.
+TEST_F(PriorityLockTest, that_is_free_gives_way_now_and_then) {
+  sim.run([](PriorityLockTest& t) -> Coro<void> {
+    PriorityLock lock;
+    bool stop = false;
+    t.sim.driver.at(50us, [&stop] { stop = true; });
+    const auto spinner = create_task([](PriorityLockTest& test, PriorityLock& l, const bool& end) -> Coro<void> {
+      for (int i = 0; i < 1000 && !end; ++i) {
+        const LockGuard held = co_await l.acquire();
+        EXPECT_TRUE(l.held_by_current_task());
+        test.sim.driver.advance(1us);
+        test.order.emplace_back("step");
+      }
+    }(t, lock, stop));
+    co_await spinner;
+    EXPECT_TRUE(stop);
+    EXPECT_LE(t.order.size(), 128U);
+  }(*this));
+}
+
+TEST_F(PriorityLockTest, one_that_is_interrupted_as_it_gives_way_with_the_lock_does_not_keep_it) {
+  sim.run([](PriorityLockTest& t) -> Coro<void> {
+    PriorityLock lock;
+    const auto spinner = create_task([](PriorityLockTest& test, PriorityLock& l) -> Coro<void> {
+      for (int i = 0; i < 1000; ++i) {
+        const LockGuard held = co_await l.acquire();
+        test.sim.driver.advance(1us);
+      }
+    }(t, lock), {.priority = 1});
+    co_await sleep(10us);  // it runs until it gives way: to this timer, with the lock
+    EXPECT_TRUE(task_is_runnable(spinner));
+    EXPECT_TRUE(lock.locked());
+    spinner.cancel();
+    try {
+      co_await spinner;
+      ADD_FAILURE();
+    } catch (const Cancelled&) {
+    }
+    EXPECT_FALSE(lock.locked());
+  }(*this));
 }
 
 TEST_F(PriorityLockTest, belongs_to_the_elected_before_it_runs_and_nobody_barges_in) {
