@@ -81,7 +81,8 @@ inline void leave_queues(Wait& wait) noexcept {
   }
 }
 
-/// A waiter stands in `to` from now on, instead of the queue it was in; its wait goes on, as long as before.
+/// A waiter stands in `to` from now on, instead of the queue it was in. Its wait goes on; for the order in `to` it begins
+/// now.
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept;
 
 /// Everything that a change of what the task itself demands moves.

@@ -146,7 +146,8 @@ inline std::chrono::steady_clock::time_point loop_time() {
 
 /// Gives way when there is a reason to: a completion or a post is waiting, a ready entry precedes this task, or the step
 /// is over its budget. Else goes on.
-/// Suspends: only then. Interrupt: nothing was registered. Cost: a few loads.
+/// Suspends: only then. Interrupt: nothing was registered. What is pending for the task itself (it cancelled itself) is
+/// thrown here even when it goes on. Cost: a few loads.
 inline detail::CheckpointAwaiter checkpoint() { return {}; }
 
 /// What `checkpoint()` would decide.

@@ -213,7 +213,8 @@ class TaskRef {
   /// How many cancels were asked for and not taken back.
   unsigned cancelling() const { return task().cancel_requests_; }
 
-  /// Takes one cancel request back; when none is left, an undelivered one is withdrawn. The number left.
+  /// Takes one cancel request back. When none is left, a cancel that the running task was sent and has not met is
+  /// withdrawn; one that was sent to a waiting task has ended its wait already, and goes through. The number left.
   unsigned uncancel() const;
 
   /// The exception that ended the task, or null.
