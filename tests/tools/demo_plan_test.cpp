@@ -25,15 +25,15 @@ TEST(DemoPlan, shares_the_load_out_over_an_odd_number_of_rounds) {
     const demo::Plan plan = demo::plan_for(seconds);
     EXPECT_EQ(plan.rounds % 2, 1);
     EXPECT_NEAR(plan.load_s * plan.rounds, seconds, 1e-9);
-    EXPECT_TRUE(plan.load_s >= 1 || plan.rounds == 1);
+    EXPECT_TRUE(plan.load_s >= 0.75 || plan.rounds == 1);
     EXPECT_GT(plan.total_s, seconds * static_cast<double>(demo::variants.size()));
   }
 }
 
 TEST(DemoPlan, takes_less_than_two_minutes_by_default) {
   const demo::Plan plan = demo::plan_for(demo::default_seconds);
-  EXPECT_EQ(plan.rounds, 5);
-  EXPECT_LT(plan.total_s, 110);
+  EXPECT_EQ(plan.rounds, 9);
+  EXPECT_LT(plan.total_s, 115);
 }
 
 TEST(DemoPlan, gives_redis_benchmark_as_many_requests_as_fit_the_time) {
@@ -63,13 +63,13 @@ TEST(DemoPlan, gives_both_servers_the_same_persistence) {
 
 TEST(DemoPlan, asks_of_loadgen_what_loadgen_understands) {
   const auto outcome =
-      loadgen::parse_options(demo::loadgen_arguments(demo::plan_for(8), 4711, 2, "/d/x.json"));
+      loadgen::parse_options(demo::loadgen_arguments(demo::plan_for(5), 4711, 2, "/d/x.json"));
   const auto* const options = std::get_if<loadgen::Options>(&outcome);
   ASSERT_NE(options, nullptr) << std::get<loadgen::Exit>(outcome).text;
   EXPECT_EQ(options->port, 4711);
   EXPECT_EQ(options->rate_rps, demo::offered_rps);
   EXPECT_EQ(options->connections, demo::load_connections);
-  EXPECT_EQ(options->seconds, 1.6);
+  EXPECT_EQ(options->seconds, 1.0);
   EXPECT_EQ(options->warmup_seconds, demo::warmup_s);
   EXPECT_EQ(options->drain_seconds, demo::drain_s);
   EXPECT_EQ(options->seed, 3U);

@@ -17,7 +17,7 @@ constexpr double late_answers_s = 1;
 
 Plan plan_for(double seconds) {
   Plan plan{};
-  plan.rounds = seconds >= 5 ? 5 : seconds >= 3 ? 3 : 1;
+  plan.rounds = seconds >= 7 ? 9 : seconds >= 5 ? 5 : seconds >= 3 ? 3 : 1;
   plan.load_s = seconds / plan.rounds;
   plan.redis_s = std::clamp(0.45 * plan.load_s, 0.1, 10.0);
   const double load = static_cast<double>(variants.size()) * (plan.load_s + warmup_s + around_load_s);

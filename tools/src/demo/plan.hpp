@@ -69,7 +69,8 @@ struct Plan {
 inline constexpr double default_seconds = 7;
 inline constexpr double max_seconds = 86'400;
 
-/// Shares `seconds` of load per variant out over one, three or five rounds of at least a second where it can.
+/// Shares `seconds` of load per variant out over one, three, five or nine rounds: many short ones, for a stall of the
+/// machine spoils the tail of the round that it falls into, and the median is over rounds.
 [[nodiscard]] Plan plan_for(double seconds);
 
 /// How many requests per test of redis-benchmark take about `seconds` in all when `rps` are answered a
