@@ -174,4 +174,32 @@ TEST(Run, a_drain_can_be_asked_for_from_inside) {
 
 TEST(Run, drain_outside_of_a_runtime_is_refused) { EXPECT_THROW(hl::draining(), hl::InvalidStateError); }
 
+// ---- policies: at start, of one's own, and per run ----
+
+hl::Coro<std::string> name_of_policy() { co_return std::string(hl::Loop::current().policy().name()); }
+
+TEST(RuntimePolicies, are_set_at_start_and_per_run) {
+  for (const hl::PolicyKind kind : hl::all_policies()) {
+    hl::Runtime runtime({.policy = kind});
+    EXPECT_EQ(runtime.run(name_of_policy()), hl::to_string(kind));
+    runtime.loop().set_policy(hl::make_policy(hl::PolicyKind::strict));
+    EXPECT_EQ(runtime.run(name_of_policy()), "strict");
+  }
+}
+
+class Mine final : public hl::Policy {
+ public:
+  std::string_view name() const noexcept override { return "mine"; }
+  bool keyed_by_time() const noexcept override { return true; }
+  std::int64_t offset(const hl::Urgency&) const noexcept override { return 0; }
+};
+
+TEST(RuntimePolicies, may_be_ones_own) {
+  hl::RuntimeOptions options;
+  options.custom_policy = [] { return std::make_unique<Mine>(); };
+  EXPECT_EQ(hl::run(name_of_policy(), options), "mine");
+  options.custom_policy = [] { return std::unique_ptr<hl::Policy>(); };
+  EXPECT_THROW(hl::Runtime{options}, std::invalid_argument);
+}
+
 }  // namespace

@@ -233,5 +233,20 @@ TEST_F(CompilerTraps, a_source_location_in_a_coroutine_has_file_and_line) {
   }());
 }
 
+/// A co_await in the condition of a loop or an if, in a coroutine that has a local: without any, g++ 12 makes code that
+/// crashes.
+TEST_F(CompilerTraps, an_await_in_a_condition_beside_a_local) {
+  run([]() -> Coro<void> {
+    int rounds = 0;
+    const auto more = [](int round) -> Coro<bool> {
+      co_await sleep(0);
+      co_return round < 3;
+    };
+    while (co_await more(rounds)) ++rounds;
+    if (co_await more(rounds)) rounds = -1;
+    EXPECT_EQ(rounds, 3);
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -1,0 +1,98 @@
+// Steady state allocates nothing: spawns, yields, positions, priorities, locks, conditions and timers under each policy.
+#include <heirloop/sched/scheduling.hpp>
+#include <heirloop/sync/condition.hpp>
+
+#include "support/sim.hpp"
+#include "sync/counted_new.hpp"
+
+#include <gtest/gtest.h>
+
+namespace heirloop::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Allocation : public ::testing::TestWithParam<PolicyKind> {};
+
+Coro<int> child(int value) {
+  co_await sleep(0);
+  co_return value;
+}
+
+Coro<void> use(PriorityLock& lock) {
+  const LockGuard held = co_await lock.acquire();
+  co_await sleep(0);
+}
+
+Coro<void> wait_for(PriorityLock& lock, PriorityCondition& changed) {
+  const LockGuard held = co_await lock.acquire();
+  co_await changed.wait();
+}
+
+Coro<void> round_of_everything(int round) {
+  PriorityLock lock("keys");
+  PriorityCondition changed(lock);
+  const auto lazy = create_task(child(1), {.name = "lazy", .priority = priority::low});
+  const auto eager = create_task(child(2), {.eager_start = true, .deadline = loop_time() + 1ms});
+  const auto a = create_task(use(lock), {.priority = priority::low, .eager_start = true});
+  const auto b = create_task(use(lock), {.priority = priority::high, .eager_start = true});
+  const auto c = create_task(use(lock), {.priority = static_cast<double>(round % 100)});
+  const auto waiter = create_task(wait_for(lock, changed));
+  task_reinsert(c, 1);
+  co_await sleep_insert(2);
+  if (task_is_runnable(lazy)) co_await task_switch(lazy, 1);
+  lazy.set_priority(priority::normal);
+  const int sum = co_await lazy + co_await eager + co_await child(3);
+  EXPECT_EQ(sum, 6);
+  co_await a;
+  co_await b;
+  co_await c;
+  while (changed.waiter_count() == 0) co_await sleep(1us);
+  {
+    const LockGuard held = co_await lock.acquire();
+    changed.notify_all();
+  }
+  co_await waiter;
+  co_await sleep(1ms);
+  co_await checkpoint();
+}
+
+TEST_P(Allocation, none_in_spawns_yields_positions_locks_and_timers) {
+  Sim sim({.policy = GetParam()});
+  sim.run([]() -> Coro<void> {
+    for (int i = 0; i < 300; ++i) co_await round_of_everything(i);
+    const std::size_t before = allocations();
+    for (int i = 0; i < 1000; ++i) co_await round_of_everything(i);
+    EXPECT_EQ(allocations() - before, 0U);
+  }());
+}
+
+TEST_P(Allocation, none_among_more_priorities_than_rings) {
+  Sim sim({.policy = GetParam()});
+  sim.run([]() -> Coro<void> {
+    bool stop = false;
+    for (int i = 0; i < 500; ++i) {
+      create_task([](const bool& end) -> Coro<void> {
+        while (!end) co_await sleep(1us);
+      }(stop), {.priority = static_cast<double>(i)});
+    }
+    co_await sleep(1ms);
+    const std::size_t before = allocations();
+    co_await sleep(3ms);
+    EXPECT_EQ(allocations() - before, 0U);
+    stop = true;
+    co_await sleep(1ms);
+  }());
+}
+
+TEST(AllocationCount, sees_what_is_allocated) {
+  const std::size_t before = allocations();
+  const auto value = std::make_unique<int>(1);
+  EXPECT_EQ(allocations() - before, 1U) << *value;
+}
+
+INSTANTIATE_TEST_SUITE_P(Policies, Allocation, ::testing::ValuesIn(all_policies().begin(), all_policies().end()),
+                         [](const auto& policy) { return std::string(to_string(policy.param)); });
+
+}  // namespace
+}  // namespace heirloop::testing
