@@ -104,6 +104,11 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
 void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
   if (entry.urgency_ == urgency) return;
   const bool ordinary = entry.place_ == Entry::Place::ring || entry.place_ == Entry::Place::heap;
+  if (ordinary && policy_->level(entry.urgency_) == policy_->level(urgency) &&
+      index_of(entry.urgency_.group) == index_of(urgency.group)) {
+    entry.urgency_ = urgency;
+    return;
+  }
   if (ordinary) erase_ordinary(entry);
   entry.urgency_ = urgency;
   entry.ticket_ = 0;
