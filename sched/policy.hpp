@@ -91,8 +91,7 @@ class Policy {
   /// What waiting tasks lend and are compared by; priority alone unless overridden.
   virtual Urgency urgency(const Demand& demand) const noexcept { return {.priority = demand.priority}; }
 
-  /// By default each priority of each rank is a level. Where one level holds several priorities, `priority_breaks_ties`
-  /// must be false.
+  /// By default each priority of each rank is a level.
   virtual LevelId level(const Urgency& urgency) const noexcept {
     return {urgency.rank, std::bit_cast<std::int64_t>(urgency.priority)};
   }
