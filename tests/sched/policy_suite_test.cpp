@@ -277,7 +277,10 @@ TEST(Boost, promotes_stragglers_at_random_and_keeps_no_bound) {
       std::vector<PriorityTask<void>> urgent;
       for (int i = 0; i < 3; ++i) urgent.push_back(create_task(spin(stop), {.priority = priority::high}));
       create_task([](bool& end, int& c) -> Coro<void> {
-        for (; !end; ++c) co_await sleep(0);
+        while (!end) {
+          ++c;
+          co_await sleep(0);
+        }
       }(stop, count), {.priority = priority::low});
       current_task().set_priority(priority::high - 1);
       for (int i = 0; i < 20'000; ++i) co_await sleep_insert(1);
