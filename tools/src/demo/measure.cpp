@@ -92,7 +92,7 @@ Figures Measurement::run() {
       progress_.say(variants[index].name);
       samples_[index].push_back(measure_variant(variants[index], round));
     }
-    if (plan_.with_redis(round)) redis_round(round);
+    redis_round(round);
   }
   Figures figures;
   for (std::size_t index = 0; index < variants.size(); ++index) {

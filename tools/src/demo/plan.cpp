@@ -11,19 +11,18 @@ namespace {
 // What starting and stopping a server and a client takes beside the load, roughly; for the estimate only.
 constexpr double around_load_s = 0.2;
 constexpr double around_redis_s = 0.1;
-constexpr double late_answers_s = 0.5;
+constexpr double late_answers_s = 1;
 
 }  // namespace
 
 Plan plan_for(double seconds) {
   Plan plan{};
-  plan.rounds = seconds >= 7.5 ? 15 : seconds >= 2.5 ? 5 : 1;
+  plan.rounds = seconds >= 7 ? 9 : seconds >= 5 ? 5 : seconds >= 3 ? 3 : 1;
   plan.load_s = seconds / plan.rounds;
-  plan.redis_rounds = std::min(plan.rounds, 5);
-  plan.redis_s = std::clamp(0.45 * seconds / plan.redis_rounds, 0.1, 10.0);
+  plan.redis_s = std::clamp(0.45 * plan.load_s, 0.1, 10.0);
   const double load = static_cast<double>(variants.size()) * (plan.load_s + warmup_s + around_load_s);
   const double redis = 2.0 * static_cast<double>(redis_modes.size()) * (plan.redis_s + around_redis_s);
-  plan.total_s = plan.rounds * (load + late_answers_s) + plan.redis_rounds * redis;
+  plan.total_s = plan.rounds * (load + late_answers_s + redis);
   return plan;
 }
 

@@ -32,7 +32,7 @@ inline constexpr int redis_connections = 50;
 inline constexpr std::uint64_t redis_tests = 4;
 /// How long loadgen waits for late answers, and how long a load runs before it counts.
 inline constexpr double drain_s = 5;
-inline constexpr double warmup_s = 0.15;
+inline constexpr double warmup_s = 0.3;
 
 inline constexpr std::array<Variant, 6> variants{{
     {"idle", "aging", true, 0, 0, 0},
@@ -61,22 +61,16 @@ inline constexpr std::array<RedisMode, 3> redis_modes{{
 /// How the time is shared out.
 struct Plan {
   int rounds;
-  double load_s;     ///< measured load per variant and round
-  int redis_rounds;  ///< rounds, evenly spread, in which redis-benchmark is run as well
-  double redis_s;    ///< of redis-benchmark per server, mode and such round
-
-  bool with_redis(int round) const noexcept {
-    return (round + 1) * redis_rounds / rounds != round * redis_rounds / rounds;
-  }
+  double load_s;   ///< measured load per variant and round
+  double redis_s;  ///< of redis-benchmark per server, mode and round
   double total_s;  ///< the whole run, estimated
 };
 
-inline constexpr double default_seconds = 7.5;
+inline constexpr double default_seconds = 7;
 inline constexpr double max_seconds = 86'400;
 
-/// Shares `seconds` of load per variant out over an odd number of rounds, of half a second at least where it can:
-/// many short ones, for a stall of the machine spoils the tail of the round that it falls into, and the median is over
-/// rounds.
+/// Shares `seconds` of load per variant out over one, three, five or nine rounds: many short ones, for a stall of the
+/// machine spoils the tail of the round that it falls into, and the median is over rounds.
 [[nodiscard]] Plan plan_for(double seconds);
 
 /// How many requests per test of redis-benchmark take about `seconds` in all when `rps` are answered a
