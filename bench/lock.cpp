@@ -3,7 +3,7 @@
 // lock/contended_N: N tasks take and give back the same lock in turn. Each release hands over, so each
 // acquire but the first waits: an operation is a wait, a hand-off and a switch. Floor: a plain lock with a
 // queue of bare coroutines.
-#include "floors.hpp"
+#include "floor_rows.hpp"
 #include "on_asio.hpp"
 #include "on_loop.hpp"
 #include "row.hpp"
@@ -24,24 +24,6 @@ void ours_uncontended(benchmark::State& state) {
   PriorityLock lock;
   const auto task = on.start(take_and_give(lock, state.max_iterations));
   timed(state, [&] { on.run(task); });
-}
-
-/// Ready, which the compiler cannot know.
-struct Ready {
-  volatile bool ready = true;
-  bool await_ready() const noexcept { return ready; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-  void await_resume() const noexcept {}
-};
-
-Bare await_what_is_ready(std::int64_t times) {
-  for (std::int64_t i = 0; i < times; ++i) co_await Ready();
-}
-
-void floor_uncontended(benchmark::State& state) {
-  const Bare main = await_what_is_ready(state.max_iterations);
-  timed(state, [&] { main.frame.resume(); });
-  main.frame.destroy();
 }
 
 /// All wait before the measurement begins, and the last one to begin is the last one to end.
@@ -160,7 +142,7 @@ void asio_contended(benchmark::State& state, std::int64_t tasks) {
 void add_lock_rows(Rows& rows) {
   rows.push_back({.name = "lock/uncontended",
                   .ours = ours_uncontended,
-                  .floor = floor_uncontended,
+                  .floor = floor_of_ready_awaits,
                   .peers = {{"asio", asio_uncontended}}});
   for (const std::int64_t tasks : {2, 1'000}) {
     rows.push_back({.name = "lock/contended_" + std::to_string(tasks),

@@ -11,11 +11,9 @@
 // sleep_insert/N: a switch, where one of the tasks always goes to position N among N others. task_switch: two tasks that
 // switch to each other. checkpoint/goes_on: one that has no reason to give way; floor: an await that is ready.
 // runnable_tasks/N: the ready tasks as a vector; floor: a copy of a vector of so many handles.
-#include "floors.hpp"
+#include "floor_rows.hpp"
 #include "on_loop.hpp"
 #include "row.hpp"
-
-#include <heirloop/sched/quad_heap.hpp>
 
 namespace heirloop::bench {
 namespace {
@@ -60,35 +58,6 @@ void ours_yield(benchmark::State& state, PolicyKind policy, std::int64_t tasks, 
   const auto leader = on.start(lead(on.loop(), state.max_iterations), nth(on, 0, priorities));
   timed(state, [&] { on.run(leader); });
   stop = true;
-}
-
-Bare bare_spin(Ring& ring, const bool& stop) {
-  while (!stop) co_await ring.yield();
-}
-
-Bare bare_lead(Ring& ring, std::int64_t rounds, bool& done) {
-  for (std::int64_t i = 0; i < rounds; ++i) co_await ring.yield();
-  done = true;
-}
-
-void floor_yield(benchmark::State& state, std::int64_t tasks) {
-  Ring ring(static_cast<std::size_t>(tasks));
-  std::vector<Bare> all;
-  bool stop = false;
-  bool warm = false;
-  bool done = false;
-  const auto start = [&](Bare bare) {
-    all.push_back(bare);
-    ring.push(bare.frame);
-  };
-  for (std::int64_t i = 1; i < tasks; ++i) start(bare_spin(ring, stop));
-  start(bare_lead(ring, 2, warm));
-  ring.run(warm);
-  start(bare_lead(ring, state.max_iterations / tasks, done));
-  timed(state, [&] { ring.run(done); });
-  stop = true;
-  while (!ring.empty()) ring.pop().resume();
-  for (const Bare& bare : all) bare.frame.destroy();
 }
 
 // ---- wake ----
@@ -152,31 +121,9 @@ void ours_wake(benchmark::State& state, PolicyKind policy, std::int64_t ready, s
   timed(state, [&] { on.run(timed_part); });
 }
 
-struct Waker {
-  struct Node {
-    double priority;
-    std::uint32_t slot;
-    Bare bare;
-  };
-  struct Item {
-    double key;
-    Node* node;
-  };
-  static bool before(const Item& a, const Item& b) noexcept { return a.key < b.key; }
-  static void moved(const Item& item, std::size_t index) noexcept { item.node->slot = static_cast<std::uint32_t>(index); }
-
-  void push(Node& node) {
-    items.push_back({node.priority, &node});
-    heirloop::detail::quad_sift_up(items, items.size() - 1, before, moved);
-  }
-  Node& pop() {
-    Node& node = *items.front().node;
-    heirloop::detail::quad_erase(items, 0, before, moved);
-    return node;
-  }
-  void erase(Node& node) { heirloop::detail::quad_erase(items, node.slot, before, moved); }
-
-  std::vector<Item> items;
+struct Sleeper : PlainHeap<double>::Node {
+  double priority;
+  Bare bare;
 };
 
 Bare bare_for_ever(Ring& ring) {
@@ -185,28 +132,28 @@ Bare bare_for_ever(Ring& ring) {
 
 void floor_wake(benchmark::State& state, std::int64_t ready, std::int64_t priorities) {
   Ring ring(2);
-  std::vector<Waker::Node> nodes;
-  for (std::int64_t i = 0; i < 2 * ready; ++i) nodes.push_back({static_cast<double>(i % priorities), 0, bare_for_ever(ring)});
+  std::vector<Sleeper> nodes;
+  for (std::int64_t i = 0; i < 2 * ready; ++i) nodes.push_back({{}, static_cast<double>(i % priorities), bare_for_ever(ring)});
   Random random;
-  Waker heap;
-  std::vector<Waker::Node*> blocked;
-  for (Waker::Node& node : nodes) {
-    if (heap.items.size() < static_cast<std::size_t>(ready) && random.below(2) == 0) {
-      heap.push(node);
+  PlainHeap<double> heap;
+  std::vector<Sleeper*> blocked;
+  for (Sleeper& node : nodes) {
+    if (heap.size() < static_cast<std::size_t>(ready) && random.below(2) == 0) {
+      heap.push(node, node.priority);
     } else {
       blocked.push_back(&node);
     }
   }
   timed(state, [&] {
     for (std::int64_t i = 0; i < state.max_iterations; ++i) {
-      Waker::Node& node = heap.pop();
+      auto& node = static_cast<Sleeper&>(heap.pop());
       node.bare.frame.resume();
       ring.pop();
-      Waker::Node*& place = blocked[random.below(blocked.size())];
-      heap.push(*std::exchange(place, &node));
+      Sleeper& woken = *std::exchange(blocked[random.below(blocked.size())], &node);
+      heap.push(woken, woken.priority);
     }
   });
-  for (const Waker::Node& node : nodes) node.bare.frame.destroy();
+  for (const Sleeper& node : nodes) node.bare.frame.destroy();
 }
 
 // ---- reprioritise ----
@@ -228,17 +175,15 @@ void ours_reprioritise(benchmark::State& state, std::int64_t tasks, std::int64_t
 }
 
 void floor_reprioritise(benchmark::State& state, std::int64_t tasks, std::int64_t priorities) {
-  std::vector<Waker::Node> nodes;
-  for (std::int64_t i = 0; i < tasks; ++i) nodes.push_back({static_cast<double>(i % priorities), 0, {}});
-  Waker heap;
-  for (Waker::Node& node : nodes) heap.push(node);
+  std::vector<PlainHeap<double>::Node> nodes(static_cast<std::size_t>(tasks));
+  PlainHeap<double> heap;
+  for (std::size_t i = 0; i < nodes.size(); ++i) heap.push(nodes[i], static_cast<double>(static_cast<std::int64_t>(i) % priorities));
   timed(state, [&] {
     Random random;
     for (std::int64_t i = 0; i < state.max_iterations; ++i) {
-      Waker::Node& node = nodes[random.below(nodes.size())];
+      PlainHeap<double>::Node& node = nodes[random.below(nodes.size())];
       heap.erase(node);
-      node.priority = static_cast<double>(random.below(static_cast<std::size_t>(priorities)));
-      heap.push(node);
+      heap.push(node, static_cast<double>(random.below(static_cast<std::size_t>(priorities))));
     }
   });
 }
@@ -286,24 +231,6 @@ void ours_checkpoint(benchmark::State& state) {
   timed(state, [&] { on.run(main); });
 }
 
-/// Ready, which the compiler cannot know.
-struct Ready {
-  volatile bool ready = true;
-  bool await_ready() const noexcept { return ready; }
-  void await_suspend(std::coroutine_handle<>) const noexcept {}
-  void await_resume() const noexcept {}
-};
-
-Bare await_what_is_ready(std::int64_t times) {
-  for (std::int64_t i = 0; i < times; ++i) co_await Ready();
-}
-
-void floor_ready(benchmark::State& state) {
-  const Bare main = await_what_is_ready(state.max_iterations);
-  timed(state, [&] { main.frame.resume(); });
-  main.frame.destroy();
-}
-
 Coro<void> look(std::int64_t times) {
   for (std::int64_t i = 0; i < times; ++i) {
     auto tasks = runnable_tasks();
@@ -349,7 +276,7 @@ void add_scheduling_rows(Rows& rows) {
         if (priorities > tasks || (policy == PolicyKind::edf && priorities != 4)) continue;
         rows.push_back({.name = "yield/" + name + "/" + by(tasks, priorities),
                         .ours = [=](auto& state) { ours_yield(state, policy, tasks, priorities); },
-                        .floor = [=](auto& state) { floor_yield(state, tasks); },
+                        .floor = [=](auto& state) { floor_of_switches(state, tasks); },
                         .unit = tasks});
       }
     }
@@ -365,11 +292,11 @@ void add_scheduling_rows(Rows& rows) {
   for (const std::int64_t position : {1, 10, 100}) {
     rows.push_back({.name = "sleep_insert/" + std::to_string(position),
                     .ours = [=](auto& state) { ours_sleep_insert(state, position); },
-                    .floor = [=](auto& state) { floor_yield(state, position + 1); },
+                    .floor = [=](auto& state) { floor_of_switches(state, position + 1); },
                     .unit = position + 1});
   }
-  rows.push_back({.name = "task_switch", .ours = ours_task_switch, .floor = [](auto& state) { floor_yield(state, 2); }, .unit = 2});
-  rows.push_back({.name = "checkpoint/goes_on", .ours = ours_checkpoint, .floor = floor_ready});
+  rows.push_back({.name = "task_switch", .ours = ours_task_switch, .floor = [](auto& state) { floor_of_switches(state, 2); }, .unit = 2});
+  rows.push_back({.name = "checkpoint/goes_on", .ours = ours_checkpoint, .floor = floor_of_ready_awaits});
   for (const std::int64_t tasks : {10, 1'000}) {
     rows.push_back({.name = "runnable_tasks/" + std::to_string(tasks),
                     .ours = [=](auto& state) { ours_runnable(state, tasks); },

@@ -1,7 +1,6 @@
 // timer/set_cancel: one timer set and an older one taken back, while a thousand are set; 16 such pairs a
 // step, so that each timer gets its date. Floor: push and erase in a plain 4-ary heap of the same size.
-#include <heirloop/sched/quad_heap.hpp>
-
+#include "floor_rows.hpp"
 #include "on_asio.hpp"
 #include "on_loop.hpp"
 #include "row.hpp"
@@ -45,41 +44,18 @@ void ours(benchmark::State& state) {
   for (const auto& timer : timers) on.loop().timers().remove(*timer);
 }
 
-class PlainHeap {
- public:
-  struct Timer {
-    std::uint32_t slot;
-  };
-  void push(Timer& timer, std::int64_t deadline) {
-    items_.push_back({deadline, &timer});
-    heirloop::detail::quad_sift_up(items_, items_.size() - 1, before, moved);
-  }
-  void erase(Timer& timer) { heirloop::detail::quad_erase(items_, timer.slot, before, moved); }
-
- private:
-  struct Item {
-    std::int64_t deadline;
-    Timer* timer;
-  };
-  static bool before(const Item& a, const Item& b) noexcept { return a.deadline < b.deadline; }
-  static void moved(const Item& item, std::size_t index) noexcept {
-    item.timer->slot = static_cast<std::uint32_t>(index);
-  }
-  std::vector<Item> items_;
-};
-
 void floor(benchmark::State& state) {
-  PlainHeap heap;
+  PlainHeap<std::int64_t> heap;
   Spans spans;
-  std::vector<std::unique_ptr<PlainHeap::Timer>> timers;
+  std::vector<std::unique_ptr<PlainHeap<std::int64_t>::Node>> timers;
   for (std::size_t i = 0; i < pending; ++i) {
-    timers.push_back(std::make_unique<PlainHeap::Timer>());
+    timers.push_back(std::make_unique<PlainHeap<std::int64_t>::Node>());
     heap.push(*timers.back(), spans.next());
   }
   timed(state, [&] {
     std::size_t oldest = 0;
     for (std::int64_t i = 0; i < state.max_iterations; ++i) {
-      PlainHeap::Timer& timer = *timers[oldest++ % pending];
+      PlainHeap<std::int64_t>::Node& timer = *timers[oldest++ % pending];
       heap.erase(timer);
       heap.push(timer, spans.next());
     }

@@ -1,7 +1,7 @@
 // yield/POLICY/N: one switch among N tasks that do nothing but give way. Floor: bare coroutines in a ring.
 //
 // N − 1 spin until told to stop; one leads for a number of rounds, and its end is the end of the measurement.
-#include "floors.hpp"
+#include "floor_rows.hpp"
 #include "on_asio.hpp"
 #include "on_loop.hpp"
 #include "row.hpp"
@@ -26,35 +26,6 @@ void ours(benchmark::State& state, PolicyKind policy, std::int64_t tasks) {
   timed(state, [&] { on.run(leader); });
   stop = true;
   on.run(on.start(lead(1)));
-}
-
-Bare bare_spin(Ring& ring, const bool& stop) {
-  while (!stop) co_await ring.yield();
-}
-
-Bare bare_lead(Ring& ring, std::int64_t rounds, bool& done) {
-  for (std::int64_t i = 0; i < rounds; ++i) co_await ring.yield();
-  done = true;
-}
-
-void floor(benchmark::State& state, std::int64_t tasks) {
-  Ring ring(static_cast<std::size_t>(tasks));
-  std::vector<Bare> all;
-  bool stop = false;
-  bool warm = false;
-  bool done = false;
-  const auto start = [&](Bare bare) {
-    all.push_back(bare);
-    ring.push(bare.frame);
-  };
-  for (std::int64_t i = 1; i < tasks; ++i) start(bare_spin(ring, stop));
-  start(bare_lead(ring, 2, warm));
-  ring.run(warm);
-  start(bare_lead(ring, state.max_iterations / tasks, done));
-  timed(state, [&] { ring.run(done); });
-  stop = true;
-  while (!ring.empty()) ring.pop().resume();
-  for (const Bare& bare : all) bare.frame.destroy();
 }
 
 struct Spinner {
@@ -97,7 +68,7 @@ void add_yield_rows(Rows& rows) {
     for (const std::int64_t tasks : {2, 1'000, 100'000}) {
       rows.push_back({.name = "yield/" + std::string(to_string(policy)) + "/" + std::to_string(tasks),
                       .ours = [=](auto& state) { ours(state, policy, tasks); },
-                      .floor = [=](auto& state) { floor(state, tasks); },
+                      .floor = [=](auto& state) { floor_of_switches(state, tasks); },
                       .peers = {{"asio", [=](auto& state) { on_asio(state, tasks); }}},
                       .unit = tasks});
     }

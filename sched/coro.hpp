@@ -3,7 +3,8 @@
 // Owns: the frame until it ends or is given to a task. Called by compiled coroutines.
 //
 // 1. A frame that awaits a child notes the child as the next to resume and returns to the step; the end of a child
-//    notes its awaiter in the same way, and the end of a task's root nothing. Nothing nests on the machine stack, however deep the chain.
+//    notes its awaiter in the same way, and the end of a task's root nothing. Nothing nests on the machine stack, however
+//    deep the chain.
 // 2. A frame is destroyed directly only when it was never started or has ended.
 // 3. The outcome is written straight to where the awaiter wants it.
 #pragma once

@@ -161,7 +161,7 @@ struct Inheritance {
       for (Holding* h = queue->resource()->holdings(); h != nullptr; h = h->next_of_resource) h->lends = false;
     }
     for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
-      task->base_ = loop.policy().urgency({task->base_.priority, task->deadline_ns_, task->group_});
+      task->base_ = task->urgency_at(task->base_.priority);
       set(*task, task->base_);
     }
     for (std::size_t i = 0; i < nodes.size(); ++i) {

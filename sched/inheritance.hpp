@@ -45,9 +45,7 @@ inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
     const Task& owner = *resource->holdings()->owner;
     if (&owner == &task || owner.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, owner, wait);
   }
-  wait.task_ = &task;
-  node.next_of_wait_ = wait.nodes_;
-  wait.nodes_ = &node;
+  wait.stand_with(node, task);
   const bool changed = queue.push(node, task.urgency(), loop.now_ns(), loop.policy());
   if (changed && resource != nullptr) detail::lent_changed(*resource);
 }
@@ -57,9 +55,7 @@ inline void join(WaitNode& node, Task& awaited) {
   Task& task = *detail::this_thread.task;
   Wait& wait = node.wait();
   if (&awaited == &task || awaited.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, awaited, wait);
-  wait.task_ = &task;
-  node.next_of_wait_ = wait.nodes_;
-  wait.nodes_ = &node;
+  wait.stand_with(node, task);
   node.awaited_ = &awaited;
   awaited.joiners_.push(node, task.urgency());
   if (more_urgent(task.urgency(), awaited.urgency())) detail::settle(awaited);

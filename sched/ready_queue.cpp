@@ -38,15 +38,12 @@ void PositionalList::erase(Entry& entry, std::uint32_t own) noexcept {
 }
 
 void ReadyHeap::push(Entry& entry, RunsBefore order) {
-  if (free_ == places_.size()) {
-    items_.reserve(items_.capacity() == items_.size() ? items_.size() * 2 + 16 : 0);
-    places_.push_back({nullptr, free_ + 1});
-  }
-  const std::uint32_t number = std::exchange(free_, places_[free_].index);
-  places_[number].entry = &entry;
-  entry.slot_ = number;
+  if (free_ == places_.size()) places_.push_back({nullptr, free_ + 1});
+  items_.push_back({entry.key_, free_});
+  Place& place = places_[free_];
+  entry.slot_ = std::exchange(free_, place.index);
   entry.place_ = Entry::Place::heap;
-  items_.push_back({entry.key_, number});
+  place.entry = &entry;
   quad_sift_up(items_, items_.size() - 1, before(order), moved());
 }
 
@@ -68,10 +65,15 @@ ReadyQueue::~ReadyQueue() {
   for (std::size_t i = 0; i < max_levels; ++i) delete[] levels_[i].ring;
 }
 
+std::vector<Entry*> ReadyQueue::ordinary_by_arrival() const {
+  std::vector<Entry*> entries;
+  for_each_ordinary([&](Entry& entry) { entries.push_back(&entry); });
+  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->arrival_ < b->arrival_; });
+  return entries;
+}
+
 void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<void()>& settle_urgencies) {
-  std::vector<Entry*> ready;
-  for_each_ordinary([&](Entry& entry) { ready.push_back(&entry); });
-  std::sort(ready.begin(), ready.end(), [](const Entry* a, const Entry* b) { return a->arrival_ < b->arrival_; });
+  const std::vector<Entry*> ready = ordinary_by_arrival();
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     Level& level = levels_[i];
     std::fill_n(level.ring, std::size_t{level.mask} + 1, nullptr);
@@ -272,9 +274,7 @@ void ReadyQueue::push_at_priority(Entry& entry, double priority, std::int64_t no
 }
 
 void ReadyQueue::replace_all() {
-  std::vector<Entry*> ready;
-  for_each_ordinary([&](Entry& entry) { ready.push_back(&entry); });
-  std::sort(ready.begin(), ready.end(), [](const Entry* a, const Entry* b) { return a->arrival_ < b->arrival_; });
+  const std::vector<Entry*> ready = ordinary_by_arrival();
   for (Entry* entry : ready) erase_ordinary(*entry);
   for (Entry* entry : ready) place(*entry);
 }

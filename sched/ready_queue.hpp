@@ -295,7 +295,7 @@ class ReadyQueue {
   void append(Level& level, Entry& entry) {
     // Neither empty nor full, in one comparison.
     if (level.tail - level.head - 1 >= level.mask) [[unlikely]] {
-      if (level.tail != level.head || &level != current_ || division_ != nullptr) return append_rarely(level, entry);
+      if (level.tail != level.head || &level != current_) return append_rarely(level, entry);
     }
     append_now(level, entry);
   }
@@ -342,6 +342,7 @@ class ReadyQueue {
   std::uint32_t part_of(const Urgency& urgency);
   void became_ready(Part& part) noexcept;
   static std::size_t index_of(const SchedulingGroup* group) noexcept { return group == nullptr ? 0 : group->index(); }
+  std::vector<Entry*> ordinary_by_arrival() const;
   std::vector<Entry*> divided(const std::vector<Entry*>& sorted) const;
 
   Level* current_ = nullptr;

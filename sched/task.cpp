@@ -62,11 +62,15 @@ std::string_view to_string(TaskState state) noexcept {
   return "unknown";
 }
 
+Urgency Task::urgency_at(double priority) const noexcept {
+  return loop_->policy().urgency({priority, deadline_ns_, group_});
+}
+
 void Task::apply(const TaskOptions& options) {
   group_ = options.group != nullptr ? options.group : Loop::creator_group();
   if (options.deadline) deadline_ns_ = to_deadline_ns(*options.deadline);
   const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
-  base_ = loop_->policy().urgency({priority, deadline_ns_, group_});
+  base_ = urgency_at(priority);
   if (!options.name.empty()) name_ = detail::store_name(options.name);
   loop_->ready().set_urgency(*this, base_);
 }
@@ -88,7 +92,7 @@ void TaskRef::set_priority(double priority) const {
   const double checked = checked_priority(priority);
   Task& t = task();
   Loop::check_thread(t);
-  set_base_urgency(t, t.loop().policy().urgency({checked, t.deadline_ns_, t.group_}));
+  set_base_urgency(t, t.urgency_at(checked));
 }
 
 std::optional<std::chrono::steady_clock::time_point> TaskRef::deadline() const {
@@ -102,14 +106,14 @@ void TaskRef::set_deadline(std::optional<std::chrono::steady_clock::time_point> 
   if (t.done()) return;
   t.loop().count_deadline(t);
   t.deadline_ns_ = deadline ? to_deadline_ns(*deadline) : Demand::no_deadline;
-  set_base_urgency(t, t.loop().policy().urgency({t.base_.priority, t.deadline_ns_, t.group_}));
+  set_base_urgency(t, t.urgency_at(t.base_.priority));
 }
 
 void TaskRef::set_group(SchedulingGroup* group) const {
   Task& t = task();
   Loop::check_thread(t);
   t.group_ = group;
-  set_base_urgency(t, t.loop().policy().urgency({t.base_.priority, t.deadline_ns_, t.group_}));
+  set_base_urgency(t, t.urgency_at(t.base_.priority));
 }
 
 bool TaskRef::cancel(std::string message) const {

@@ -100,6 +100,9 @@ class Task : public Entry {
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
 
+  /// What the policy makes of this priority with the task's deadline and group.
+  Urgency urgency_at(double priority) const noexcept;
+
   /// What the options ask for, where it is not all as in the creator.
   void apply(const TaskOptions& options);
 

@@ -55,7 +55,7 @@ class WaitNode {
  private:
   friend class WaiterQueue;
   friend class Joiners;
-  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend struct HandOffOrder;
@@ -244,6 +244,13 @@ class Wait {
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;
+
+  /// The wait of `task` begins to stand somewhere with this node.
+  void stand_with(WaitNode& node, Task& task) noexcept {
+    task_ = &task;
+    node.next_of_wait_ = nodes_;
+    nodes_ = &node;
+  }
 
   enum class State : std::uint8_t { idle, blocked, elected, withdrawn };
 
