@@ -17,7 +17,7 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
     enter_queue(loop, node_, condition_.waiters_);
     loop.block(*this, frame);
   }
-  void await_resume() const { finish(); }
+  void await_resume() const { waited(&lock_); }
 
   /// Before the notify nothing is owed. After it the lock will be handed over, and is wanted in any case.
   AbortResult abort() noexcept override {

@@ -6,8 +6,6 @@
 
 namespace heirloop {
 
-void PriorityLock::no_task() const { throw InvalidStateError(describe() + " can be acquired by tasks only"); }
-
 std::optional<LockGuard> PriorityLock::try_acquire() {
   Task& task = checked_task();
   if (owner() != nullptr) return std::nullopt;
@@ -31,11 +29,7 @@ void PriorityLock::owner_died(Holding&) noexcept {
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and the lock is free", owner()->name(),
                  describe(), waiter_count());
   unlink_holding(holding_);
-  while (WaitNode* node = waiters().next()) {
-    auto& wait = static_cast<Waiter&>(node->wait());
-    wait.owner_died_ = true;
-    wait.task()->loop().wake(wait);
-  }
+  while (WaitNode* node = waiters().next()) static_cast<Waiter&>(node->wait()).owner_died();
 }
 
 void LockGuard::drop_foreign() noexcept {
@@ -44,23 +38,8 @@ void LockGuard::drop_foreign() noexcept {
   if (lock_->owner() == owner_) lock_->hand_over();
 }
 
-void PriorityLock::Acquire::await_suspend(std::coroutine_handle<> frame) {
-  if (yields_) return Loop::current().yield(frame);
-  if (lock_.held_by_current_task()) {
-    throw DeadlockError("waiting would never end: " + lock_.owner()->name() + " waits for " + describe());
-  }
-  Loop& loop = Loop::current();
-  enter_queue(loop, node_, lock_.waiters());
-  loop.block(*this, frame);
-}
-
-void PriorityLock::Waiter::finish() const {
-  Loop::resumed();
-  if (owner_died_) throw OwnerDied("the owner of " + lock_.describe() + " ended without releasing it");
-}
-
 AbortResult PriorityLock::Acquire::abort() noexcept {
-  if (node_.queue() == nullptr && !owner_died_) lock_.hand_over();  // elected: the lock goes on to the next
+  if (handed_over()) lock_.hand_over();
   return AbortResult::done;
 }
 

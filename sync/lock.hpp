@@ -13,8 +13,7 @@
 #include <string_view>
 #include <utility>
 
-#include <heirloop/sched/inheritance.hpp>
-#include <heirloop/sched/loop.hpp>
+#include <heirloop/sync/waiter.hpp>
 
 namespace heirloop {
 
@@ -60,7 +59,7 @@ class PriorityLock final : private Resource {
 
   Task& checked_task() const {
     Task* task = detail::this_thread.task;
-    if (task == nullptr) [[unlikely]] no_task();
+    if (task == nullptr) [[unlikely]] detail::refuse_no_task(describe());
     return *task;
   }
   void take(Task& task) noexcept { link_holding(holding_, task); }
@@ -71,7 +70,6 @@ class PriorityLock final : private Resource {
     if (WaitNode* node = waiters().next()) [[unlikely]] elect(*node);
   }
   void elect(WaitNode& node) noexcept;
-  [[noreturn]] void no_task() const;
   void owner_died(Holding& holding) noexcept override;
 
   Holding holding_;
@@ -112,18 +110,13 @@ class [[nodiscard]] LockGuard {
 };
 
 /// Any wait that can stand in the lock's queue.
-class PriorityLock::Waiter : public Wait {
+class PriorityLock::Waiter : public detail::Waiter {
  public:
-  explicit Waiter(PriorityLock& lock) noexcept : lock_(lock), node_(*this) {}
+  explicit Waiter(PriorityLock& lock) noexcept : lock_(lock) {}
 
  protected:
   ~Waiter() = default;
-  void finish() const;
-
-  friend class PriorityLock;
   PriorityLock& lock_;
-  WaitNode node_;
-  bool owner_died_ = false;
 };
 
 class PriorityLock::Acquire final : public PriorityLock::Waiter {
@@ -134,22 +127,18 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
     Task& task = lock_.checked_task();
     if (lock_.owner() != nullptr) return false;
     lock_.take(task);
-    yields_ = task.loop().should_yield_now_and_then();
-    return !yields_;
+    return goes_on(task);
   }
-  void await_suspend(std::coroutine_handle<> frame);
+  void await_suspend(std::coroutine_handle<> frame) { suspend(lock_.waiters(), frame); }
   LockGuard await_resume() {
-    if (task() != nullptr) finish();
+    waited(&lock_);
     LockGuard held(lock_);
-    if (yields_) [[unlikely]] Loop::resumed();
+    gave_way();
     return held;
   }
 
   AbortResult abort() noexcept override;
   std::string describe() const override;
-
- private:
-  bool yields_ = false;  // it has the lock, and gives way with it
 };
 
 inline PriorityLock::Acquire PriorityLock::acquire() { return Acquire(*this); }

@@ -1,0 +1,12 @@
+#include <heirloop/sync/waiter.hpp>
+
+namespace heirloop::detail {
+
+void refuse_no_task(const std::string& what) { throw InvalidStateError(what + " can be used by tasks only"); }
+
+void Waiter::throw_owner_died(const Resource* owned) {
+  throw OwnerDied("the owner of " + (owned == nullptr ? std::string("what was waited for") : owned->describe()) +
+                  " ended without releasing it");
+}
+
+}  // namespace heirloop::detail

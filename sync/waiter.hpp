@@ -1,0 +1,81 @@
+// The wait under every primitive: one node in one queue, with direct hand-off.
+//
+// Owns: the node, and whether the wait was handed over to, lost its owner, or only gives way. Derived from by the
+// awaiters of the primitives.
+//
+//   await_ready ──free──▶ goes_on ──▶ await_resume           (every 64th gives way first, with what it got)
+//        └──not──▶ suspend ──hand-off──▶ handed_over() ──▶ await_resume
+//                     └──owner ends──▶ owner_died() ──▶ await_resume throws OwnerDied
+//
+// 1. Who hands over makes the waiter's task the owner, then wakes it: `handed_over()` is true from then on.
+// 2. `abort` of a wait that was handed over to passes what it got on to the next, in the same call.
+// 3. `await_resume` calls `waited()`, which throws only when nothing was got; then puts what it got under a guard; then
+//    calls `gave_way()`, which may throw what is pending.
+#pragma once
+
+#include <coroutine>
+#include <string>
+
+#include <heirloop/sched/inheritance.hpp>
+#include <heirloop/sched/loop.hpp>
+
+namespace heirloop::detail {
+
+/// InvalidStateError: "WHAT can be used by tasks only".
+[[noreturn]] void refuse_no_task(const std::string& what);
+
+class Waiter : public Wait {
+ public:
+  Waiter() noexcept : node_(*this) {}
+
+  WaitNode& node() noexcept { return node_; }
+
+  /// The owner of what is waited for ended without giving it back: the wait ends with OwnerDied.
+  void owner_died() noexcept {
+    owner_died_ = true;
+    task()->loop().wake(*this);
+  }
+
+ protected:
+  ~Waiter() = default;
+
+  /// The answer of `await_ready` when nothing has to be waited for: true, or false when the task is to give way this time.
+  bool goes_on(Task& task) noexcept {
+    gives_way_ = task.loop().should_yield_now_and_then();
+    return !gives_way_;
+  }
+
+  /// What `await_suspend` does: gives way, or waits in `queue`. Errors: DeadlockError.
+  void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
+    Loop& loop = Loop::current();
+    if (gives_way_) return loop.yield(frame);
+    enter_queue(loop, node_, queue);
+    loop.block(*this, frame);
+  }
+
+  /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
+  /// gone on to the next), or OwnerDied.
+  void waited(const Resource* owned = nullptr) const {
+    if (task() == nullptr) return;
+    Loop::resumed();
+    if (owner_died_) [[unlikely]] throw_owner_died(owned);
+  }
+
+  /// What `await_resume` ends with, what it got under a guard: throws what is pending when it gave way with it.
+  void gave_way() const {
+    if (gives_way_) [[unlikely]] Loop::resumed();
+  }
+
+  /// It waited, and has been given what it waited for.
+  bool handed_over() const noexcept { return task() != nullptr && node_.queue() == nullptr && !owner_died_; }
+
+  WaitNode node_;
+
+ private:
+  [[noreturn]] static void throw_owner_died(const Resource* owned);
+
+  bool owner_died_ = false;
+  bool gives_way_ = false;
+};
+
+}  // namespace heirloop::detail
