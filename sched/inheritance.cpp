@@ -9,18 +9,21 @@
 namespace heirloop {
 
 struct Inheritance {
+  /// The one of those who wait for the task's end that lends it the most; null without inheritance.
+  static const WaitNode* best_joiner(const Task& task) noexcept {
+    return task.loop_->options_.inheritance ? task.joiners_.most_urgent() : nullptr;
+  }
+
   static Urgency due(const Task& task) noexcept {
     Urgency best = task.base_;
-    if (const WaitNode* top = task.joiners_.most_urgent(); top != nullptr && task.loop_->options_.inheritance) {
-      best = most_urgent(best, top->urgency());
-    }
+    if (const WaitNode* top = best_joiner(task)) best = most_urgent(best, top->urgency());
     if (const Holding* top = task.lending_.top()) best = most_urgent(best, top->best());
     return best;
   }
 
   static void set(Task& task, const Urgency& urgency) noexcept { task.loop_->ready_.set_urgency(task, urgency); }
 
-  /// Tasks whose urgency is to be looked at again, first in first out.
+  /// Tasks linked through `work_next_`, each once, first in first out.
   class Worklist {
    public:
     void add(Task& task) noexcept {
@@ -45,15 +48,6 @@ struct Inheritance {
     Task* last_ = nullptr;
   };
 
-  /// What the waiters lend changed: the owners' lending heaps follow, and `visit(owner)` for each.
-  template <class Visit>
-  static void lent_changed(Resource& resource, Visit visit) noexcept {
-    for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) {
-      refresh_lending(*h);
-      visit(*h->owner);
-    }
-  }
-
   static void refresh_lending(Holding& holding) noexcept {
     Task& owner = *holding.owner;
     if (!owner.loop_->options_.inheritance) return;
@@ -63,28 +57,68 @@ struct Inheritance {
     if (lends) owner.lending_.push(holding);
   }
 
-  /// A waiter stands in its queues with the urgency that its task has now.
+  /// The owners' lending heaps follow what the waiters lend now.
+  static void refresh_lending(Resource& resource) noexcept {
+    for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) refresh_lending(*h);
+  }
+
   template <class Visit>
-  static void reorder(Task& task, Visit visit) noexcept {
-    if (task.wait_ == nullptr) return;
+  static void for_each_owner(const Resource& resource, Visit visit) noexcept {
+    for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) visit(*h->owner);
+  }
+
+  /// A waiter stands in its queues with the urgency that its task has now. `visit(owner)` for those whom it concerns: where
+  /// the best has changed, or, `rests_on_it`, may have rested on this waiter.
+  template <class Visit>
+  static void reorder(Task& task, bool rests_on_it, Visit visit) noexcept {
     for (WaitNode* node = task.wait_->nodes(); node != nullptr; node = node->next_of_wait()) {
       if (Task* awaited = node->awaited()) {
-        if (awaited->joiners_.reorder(*node, task.urgency())) visit(*awaited);
-      } else {
-        WaiterQueue& queue = *node->queue();
-        const bool changed = queue.reorder(*node, task.urgency(), task.loop_->policy());
-        if (changed && queue.resource() != nullptr) lent_changed(*queue.resource(), visit);
+        if (awaited->joiners_.reorder(*node, task.urgency()) || rests_on_it) visit(*awaited);
+        continue;
       }
+      WaiterQueue& queue = *node->queue();
+      const bool changed = queue.reorder(*node, task.urgency(), task.loop_->policy());
+      if (queue.resource() == nullptr) continue;
+      if (changed) refresh_lending(*queue.resource());
+      if (changed || rests_on_it) for_each_owner(*queue.resource(), visit);
     }
   }
 
-  static void rise(Worklist& work) noexcept {
-    while (Task* task = work.take()) {
-      const Urgency urgency = due(*task);
-      if (!more_urgent(urgency, task->urgency())) continue;
-      set(*task, urgency);
-      reorder(*task, [&](Task& owner) { work.add(owner); });
+  /// Blocked tasks that are to rise, most urgent first, so that each is final when it comes; those that lend nothing on,
+  /// because they don't wait, last.
+  class Rise {
+   public:
+    void add(Task& task) noexcept {
+      if (task.state_ != TaskState::blocked) return at_the_end_.add(task);
+      Wait& wait = *task.wait_;
+      if (wait.listed_) return rising_.update(wait);
+      if (!more_urgent(due(task), task.urgency())) return;
+      wait.listed_ = true;
+      rising_.push(wait);
     }
+
+    void run() noexcept {
+      while (Wait* wait = rising_.pop()) {
+        wait->listed_ = false;
+        Task& task = *wait->task();
+        set(task, due(task));
+        reorder(task, false, [this](Task& owner) { add(owner); });
+      }
+      while (Task* task = at_the_end_.take()) set(*task, due(*task));
+    }
+
+   private:
+    struct MoreUrgentDue {
+      bool operator()(const Wait& a, const Wait& b) const noexcept { return more_urgent(due(*a.task()), due(*b.task())); }
+    };
+    detail::PairingHeap<Wait, &Wait::links_, MoreUrgentDue> rising_;
+    Worklist at_the_end_;
+  };
+
+  static void rise(Task& task) noexcept {
+    Rise rise;
+    rise.add(task);
+    rise.run();
   }
 
   /// True when what lends `owner` the most rests on a waiter's own base priority, not on what that waiter inherited.
@@ -93,52 +127,59 @@ struct Inheritance {
       return waiter != nullptr && waiter->urgency() == urgency && waiter->wait().task()->base_ == urgency;
     };
     const Holding* top = owner.lending_.top();
-    return by(owner.joiners_.most_urgent()) || (top != nullptr && by(top->resource->waiters().most_urgent_waiter()));
+    return by(best_joiner(owner)) || (top != nullptr && by(top->resource->waiters().most_urgent_waiter()));
   }
 
-  static void drop(Task& task) noexcept {
-    const Urgency old = task.urgency();
+  /// What lent `old` to some tasks is gone; `seed(collect)` names them.
+  template <class Seed>
+  static void drop(const Urgency& old, Seed seed) noexcept {
     Worklist collected;
-    Worklist work;
-    const auto collect = [&](Task& owner) {
-      if (owner.collected_ || owner.urgency() != old) return;
-      if (owner.base_ == old || held_up(owner, old)) return;
-      owner.collected_ = true;
-      collected.add(owner);
+    Worklist all;
+    const auto collect = [&](Task& task) {
+      if (task.collected_ || task.urgency() != old || task.base_ == old || held_up(task, old)) return;
+      task.collected_ = true;
+      collected.add(task);
     };
-    task.collected_ = true;
-    collected.add(task);
-    while (Task* next = collected.take()) {
-      if (next->state_ == TaskState::blocked) {
-        set(*next, next->base_);
-        reorder(*next, collect);
+    seed(collect);
+    while (Task* task = collected.take()) {
+      if (task->state_ == TaskState::blocked) {
+        set(*task, task->base_);
+        reorder(*task, true, collect);
       }
-      work.add(*next);
+      all.add(*task);
     }
-    for (Task* t = work.first(); t != nullptr; t = t->work_next_) {
-      t->collected_ = false;
-      // A task that waits in no queue is re-placed once, with what it ends up with.
-      if (t->state_ != TaskState::blocked) set(*t, due(*t));
+    Rise rise;
+    while (Task* task = all.take()) {
+      task->collected_ = false;
+      rise.add(*task);
     }
-    rise(work);
+    rise.run();
   }
 
-  /// Something that supports the task changed.
-  static void settle(Task& task) noexcept {
-    const Urgency urgency = due(task);
-    if (urgency == task.urgency()) return;
-    if (more_urgent(urgency, task.urgency())) {
-      Worklist work;
-      work.add(task);
-      rise(work);
-    } else {
-      drop(task);
-    }
+  static void gained(Resource& resource) noexcept {
+    refresh_lending(resource);
+    Rise rise;
+    for_each_owner(resource, [&](Task& owner) { rise.add(owner); });
+    rise.run();
+  }
+
+  static void lost(Resource& resource, const Urgency& old, bool changed) noexcept {
+    if (changed) refresh_lending(resource);
+    drop(old, [&](auto collect) { for_each_owner(resource, collect); });
+  }
+
+  static void lost(Task& owner, const Urgency& old) noexcept {
+    drop(old, [&](auto collect) { collect(owner); });
   }
 
   static void set_base(Task& task, const Urgency& urgency) noexcept {
+    const Urgency old = task.urgency();
     task.base_ = urgency;
-    settle(task);
+    if (more_urgent(urgency, old)) {
+      rise(task);
+    } else {
+      lost(task, old);
+    }
   }
 
   static void settle_all(Loop& loop) {
@@ -168,61 +209,40 @@ struct Inheritance {
       const Urgency& urgency = nodes[i]->wait().task()->urgency();
       if (queues[i] == nullptr) {
         nodes[i]->awaited()->joiners_.push_again(*nodes[i], urgency);
-        settle(*nodes[i]->awaited());
+        rise(*nodes[i]->awaited());
       } else if (queues[i]->push_again(*nodes[i], urgency, loop.policy()) && queues[i]->resource() != nullptr) {
-        lent_changed(*queues[i]->resource(), settle);
+        gained(*queues[i]->resource());
       }
     }
   }
-
-  /// DESIGN section 7: follow the blocked owners; every wait of today has one.
-  static void refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait) {
-    const auto next = [](const Task& task) -> const Task* {
-      const WaitNode* node = task.state_ == TaskState::blocked ? task.wait_->nodes() : nullptr;
-      if (node == nullptr) return nullptr;
-      if (node->awaited() != nullptr) return node->awaited();
-      const Resource* resource = node->queue()->resource();
-      return resource == nullptr || resource->holdings() == nullptr ? nullptr : resource->holdings()->owner;
-    };
-    const Task* last = &owner;
-    while (last != nullptr && last != &waiter) last = next(*last);
-    if (last == nullptr) return;
-
-    std::string text = "waiting would never end: " + waiter.name() + " waits for " + wait.describe();
-    for (const Task* t = &owner; t != &waiter; t = next(*t)) {
-      text += "; " + t->name() + " waits for " + t->wait_->describe();
-    }
-    throw DeadlockError(text);
-  }
 };
 
-void detail::refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait) {
-  Inheritance::refuse_cycle(waiter, owner, wait);
+void detail::gained(Resource& resource) noexcept { Inheritance::gained(resource); }
+void detail::gained(Task& awaited) noexcept { Inheritance::rise(awaited); }
+void detail::lost(Resource& resource, const Urgency& urgency, bool changed) noexcept {
+  Inheritance::lost(resource, urgency, changed);
 }
-
-void detail::settle(Task& task) noexcept { Inheritance::settle(task); }
-
-void detail::lent_changed(Resource& resource) noexcept {
-  Inheritance::lent_changed(resource, [](Task& owner) { Inheritance::settle(owner); });
-}
+void detail::lost(Task& awaited, const Urgency& urgency) noexcept { Inheritance::lost(awaited, urgency); }
 
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   Task& task = *node.wait().task();
   WaiterQueue& from = *node.queue();
-  if (from.erase(node) && from.resource() != nullptr) detail::lent_changed(*from.resource());
-  const bool changed = to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy());
-  if (changed && to.resource() != nullptr) detail::lent_changed(*to.resource());
+  const bool changed = from.erase(node);
+  if (from.resource() != nullptr) detail::lost(*from.resource(), node.urgency(), changed);
+  if (to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy()) && to.resource() != nullptr) {
+    detail::gained(*to.resource());
+  }
 }
 
 void detail::begin_lending(Holding& holding) noexcept {
   Inheritance::refresh_lending(holding);
-  Inheritance::settle(*holding.owner);
+  Inheritance::rise(*holding.owner);
 }
 
 void detail::end_lending(Holding& holding, Task& owner) noexcept {
   owner.lending_.erase(holding);
   holding.lends = false;
-  if (owner.inherits()) Inheritance::settle(owner);
+  if (owner.inherits()) Inheritance::lost(owner, holding.best());
 }
 
 void settle_all(Loop& loop) { Inheritance::settle_all(loop); }

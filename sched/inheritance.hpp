@@ -4,12 +4,13 @@
 // an owner ends. When such a call returns, the effective urgency of every task is the most urgent of its own and of all
 // that wait, directly or through others, for what it holds, and every queue in which such a task stands is in order.
 //
-// A rise climbs from waiter to owner while a maximum changes. A drop first collects upward every task whose urgency may
-// have come from the one that fell, and sets each to its base; only then does each take the best of what is left, by a
-// rise. (Climbing alone would let two tasks of a legal cycle hold each other up for ever.)
+// A rise climbs from waiter to owner while a maximum changes, most urgent first. A drop first collects upward every task
+// whose urgency may have come from the one that fell, and sets each to its base; only then does each take the best of what
+// is left, by a rise. (Climbing alone would let two tasks of a legal cycle hold each other up for ever. For the same reason
+// a queue whose best is what it was may have lost what that best rests on.)
 //
-// Cost: O(log n) for each task that changes and each of its owners; each is touched at most twice, in loops. Nothing
-// allocates.
+// Cost: O(log n) for each task that changes and each of its owners; a resource with k joint owners costs k. Each task is
+// touched at most twice, in loops. Nothing allocates.
 #pragma once
 
 #include <heirloop/sched/loop.hpp>
@@ -20,45 +21,57 @@ namespace heirloop {
 
 namespace detail {
 
-/// Errors: DeadlockError when `waiter` waits for itself by waiting for `owner`.
-void refuse_cycle(const Task& waiter, const Task& owner, const Wait& wait);
+/// The current task's wait, whose nodes stand or are about to, would depend on blocked tasks.
+/// Errors: DeadlockError when it could never go on; then `node`, the last one, no longer belongs to the wait.
+void refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited);
 
-/// What the resource's waiters lend is not what it was: its owners follow.
-void lent_changed(Resource& resource) noexcept;
+/// A waiter has come: what the queue lends is more urgent than it was.
+void gained(Resource& resource) noexcept;
+void gained(Task& awaited) noexcept;
 
-/// What supports the task's urgency changed.
-void settle(Task& task) noexcept;
+/// A waiter of this urgency has left. `changed`: with it the best urgency that the queue lends.
+void lost(Resource& resource, const Urgency& urgency, bool changed) noexcept;
+void lost(Task& awaited, const Urgency& urgency) noexcept;
 
 void begin_lending(Holding& holding) noexcept;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
 }  // namespace detail
 
-/// The current task's wait begins in this queue. Its owners inherit.
-/// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on.
-/// Cost: O(log n) besides the search for a cycle, which is linear in the chain of blocked owners.
-inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
+/// The current task's wait begins in this queue, without a look whether it can ever end: for all but the last of several
+/// queues, when any of them will do.
+inline void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept {
   Task& task = *detail::this_thread.task;
-  Wait& wait = node.wait();
-  Resource* resource = queue.resource();
-  if (resource != nullptr && resource->holdings() != nullptr) {
-    const Task& owner = *resource->holdings()->owner;
-    if (&owner == &task || owner.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, owner, wait);
-  }
-  wait.stand_with(node, task);
+  node.wait().stand_with(node, task);
   const bool changed = queue.push(node, task.urgency(), loop.now_ns(), loop.policy());
-  if (changed && resource != nullptr) detail::lent_changed(*resource);
+  if (changed && queue.resource() != nullptr) detail::gained(*queue.resource());
+}
+
+/// The current task's wait begins in this queue. Its owners inherit.
+/// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on (a wait in
+/// several queues stands in the others still).
+/// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, else linear in what the wait
+/// depends on.
+inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
+  const Resource* resource = queue.resource();
+  if (resource != nullptr && resource->holdings() != nullptr) {
+    const Holding& first = *resource->holdings();
+    const bool able = first.owner->state() != TaskState::blocked && first.owner != detail::this_thread.task;
+    if (!able || first.next_of_resource != nullptr) [[unlikely]] detail::refuse_deadlock(node, &queue, nullptr);
+  }
+  stand_in_queue(loop, node, queue);
 }
 
 /// The current task waits for the end of `awaited`, which inherits. Errors and cost: as `enter_queue`.
 inline void join(WaitNode& node, Task& awaited) {
   Task& task = *detail::this_thread.task;
-  Wait& wait = node.wait();
-  if (&awaited == &task || awaited.state() == TaskState::blocked) [[unlikely]] detail::refuse_cycle(task, awaited, wait);
-  wait.stand_with(node, task);
+  if (&awaited == &task || awaited.state() == TaskState::blocked) [[unlikely]] {
+    detail::refuse_deadlock(node, nullptr, &awaited);
+  }
+  node.wait().stand_with(node, task);
   node.awaited_ = &awaited;
   awaited.joiners_.push(node, task.urgency());
-  if (more_urgent(task.urgency(), awaited.urgency())) detail::settle(awaited);
+  if (more_urgent(task.urgency(), awaited.urgency())) detail::gained(awaited);
 }
 
 /// The wait ends: out of every queue; its owners lose what it lent.
@@ -67,12 +80,12 @@ inline void leave_queues(Wait& wait) noexcept {
     wait.nodes_ = node->next_of_wait_;
     if (Task* awaited = std::exchange(node->awaited_, nullptr)) {
       awaited->joiners_.erase(*node);
-      if (awaited->inherits()) detail::settle(*awaited);
+      if (awaited->inherits()) detail::lost(*awaited, node->urgency());
     } else {
       WaiterQueue& queue = *node->queue_;
       Resource* resource = queue.resource();
       const bool changed = queue.erase(*node);
-      if (changed && resource != nullptr && resource->holdings() != nullptr) detail::lent_changed(*resource);
+      if (resource != nullptr && resource->holdings() != nullptr) detail::lost(*resource, node->urgency(), changed);
     }
   }
 }
@@ -92,16 +105,18 @@ void settle_all(Loop& loop);
 inline void begin_owning(Holding& holding, Task& owner) noexcept {
   Resource& resource = *holding.resource;
   holding.owner = &owner;
+  holding.before_of_resource = nullptr;
   holding.next_of_resource = resource.holdings_;
+  if (resource.holdings_ != nullptr) resource.holdings_->before_of_resource = &holding;
   resource.holdings_ = &holding;
   if (!resource.waiters().empty()) [[unlikely]] detail::begin_lending(holding);
 }
 
-/// They don't any more: the owner loses what they lent. Cost: linear in the joint holders.
+/// They don't any more: the owner loses what they lent.
 inline void end_owning(Holding& holding) noexcept {
-  Holding** link = &holding.resource->holdings_;
-  while (*link != &holding) link = &(*link)->next_of_resource;
-  *link = holding.next_of_resource;
+  Holding* next = holding.next_of_resource;
+  (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : holding.resource->holdings_) = next;
+  if (next != nullptr) next->before_of_resource = holding.before_of_resource;
   Task& owner = *std::exchange(holding.owner, nullptr);
   if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
 }
@@ -122,5 +137,10 @@ inline void unlink_holding(Holding& holding) noexcept {
   if (holding.behind != nullptr) holding.behind->before = holding.before;
   end_owning(holding);
 }
+
+/// `to` owns this share from now on, in place of its owner.
+/// Errors: DeadlockError, with nothing changed, when `to` depends on a waiter of the resource and nobody could go on.
+/// Cost: as `enter_queue`, for both owners.
+void transfer_holding(Holding& holding, Task& to);
 
 }  // namespace heirloop

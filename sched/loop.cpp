@@ -355,7 +355,7 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   if (task.registered_) tasks_.erase(task);
   if (!task.joiners_.empty()) {
     task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
-    if (task.inherits()) [[unlikely]] detail::settle(task);
+    if (task.inherits()) [[unlikely]] ready_.set_urgency(task, task.base_);
   }
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();

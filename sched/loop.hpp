@@ -29,12 +29,20 @@
 
 namespace heirloop {
 
+/// What becomes of a wait that would close a cycle in which nobody can go on.
+enum class Deadlocks : std::uint8_t {
+  refuse,  ///< DeadlockError in the task that closes it
+  log,     ///< it is logged and counted, and waits, for ever unless somebody from outside ends one of the waits
+  off,     ///< nobody looks
+};
+
 struct LoopOptions {
   PolicyKind policy = PolicyKind::aging;
   std::chrono::nanoseconds age_unit = std::chrono::milliseconds(100);
   std::uint64_t policy_seed = 1;                            ///< of a policy with random numbers
   std::function<std::unique_ptr<Policy>()> custom_policy{};  ///< when set, instead of `policy`
   bool inheritance = true;  ///< off: waiting lends nothing; to compare
+  Deadlocks deadlocks = Deadlocks::refuse;
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   unsigned max_nested_starts = 1000;
   std::optional<std::uint64_t> tie_seed{};  ///< equals run in an order of this seed; gives up FIFO among equals; for tests
@@ -97,6 +105,12 @@ class Loop {
 
   /// Steps that were longer than `slow_step`.
   std::uint64_t slow_steps() const noexcept { return slow_steps_; }
+
+  /// Cycles of waits in which nobody could go on, refused or logged.
+  std::uint64_t deadlocks() const noexcept { return deadlocks_; }
+
+  /// Those in which somebody waits under a time limit, whose end will end them. Each was logged as it closed.
+  std::uint64_t timed_cycles() const noexcept { return timed_cycles_; }
 
   /// Null: none. The observer must live until it is taken back.
   void set_observer(StepObserver* observer) noexcept {
@@ -258,6 +272,7 @@ class Loop {
   friend class TaskRef;
   friend class InterruptWait;
   friend struct Inheritance;
+  friend struct DeadlockSearch;
   friend class Task;
   friend void detail::check_first_line();
 
@@ -321,6 +336,8 @@ class Loop {
   StepObserver* observer_ = nullptr;
   std::uint64_t slow_steps_ = 0;
   std::uint64_t missed_deadlines_ = 0;
+  std::uint64_t deadlocks_ = 0;
+  std::uint64_t timed_cycles_ = 0;
 
   std::uint64_t next_task_id_ = 1;
   TaskList tasks_;      // registered and not done, last created first

@@ -93,6 +93,8 @@ class Task : public Entry {
   friend class JoinWait;
   friend class InterruptWait;
   friend struct Inheritance;
+  friend struct DeadlockSearch;
+  friend class TimeLimit;
   friend void detail::root_failed() noexcept;
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
@@ -138,6 +140,7 @@ class Task : public Entry {
   Task* before_ = nullptr;     // registry
   Task* behind_ = nullptr;
   std::uint64_t id_ = 0;
+  std::uint32_t time_limits_ = 0;  // in whose blocks it is
   char* name_ = nullptr;  // pooled: length, then characters
 };
 

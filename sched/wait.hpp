@@ -58,6 +58,7 @@ class WaitNode {
   friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
+  friend struct DeadlockSearch;
   friend struct HandOffOrder;
   friend struct LendOrder;
 
@@ -158,14 +159,18 @@ class WaiterQueue {
   bool mixed_ = false;
 };
 
+/// Of several on whom something depends: whether it goes on when all of them can, or when any can.
+enum class Needs : std::uint8_t { all, any };
+
 /// A task's share in a resource.
 struct Holding {
   Resource* resource = nullptr;
   Task* owner = nullptr;
   Holding* next_of_resource = nullptr;  // joint holders
-  Holding* before = nullptr;            // the owner's list of what it has to give back
+  Holding* before_of_resource = nullptr;
+  Holding* before = nullptr;  // the owner's list of what it has to give back
   Holding* behind = nullptr;
-  bool lends = false;                   // in the owner's lending heap
+  bool lends = false;  // in the owner's lending heap
   detail::HeapHook<Holding> lend;
 
   Urgency best() const noexcept;
@@ -188,6 +193,9 @@ class Resource {
 
   /// What it is, for messages: "PriorityLock 'keys'".
   virtual std::string describe() const = 0;
+
+  /// Whether a waiter goes on only when all joint holders have given their shares back, or when any has.
+  virtual Needs needs() const noexcept { return Needs::all; }
 
   /// An owner ended without giving its share back. Wakes or hands over, and unlinks the holding.
   virtual void owner_died(Holding& holding) noexcept = 0;
@@ -232,6 +240,9 @@ class Wait {
   /// What a cancel goes to first, and the wait goes on; null: the wait itself.
   virtual Task* forwards_to() const noexcept { return nullptr; }
 
+  /// Whether it goes on only when all of its nodes can, or when any can.
+  virtual Needs needs() const noexcept { return Needs::all; }
+
   /// What is waited for, for messages: "PriorityLock 'keys' held by Task-3".
   virtual std::string describe() const = 0;
 
@@ -240,10 +251,12 @@ class Wait {
 
  private:
   friend class Loop;
-  friend void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue);
+  friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;
+  friend struct Inheritance;
+  friend struct DeadlockSearch;
 
   /// The wait of `task` begins to stand somewhere with this node.
   void stand_with(WaitNode& node, Task& task) noexcept {
@@ -257,6 +270,9 @@ class Wait {
   Task* task_ = nullptr;
   WaitNode* nodes_ = nullptr;
   State state_ = State::idle;
+  bool listed_ = false;        // in the list of the one search or rise that is under way
+  bool can_go_on_ = false;     // as far as the search has found
+  detail::HeapHook<Wait> links_;  // of that list
 };
 
 /// Those who wait for the end of one task, by urgency: the best of it is what they lend. All go at once, so there is no
