@@ -11,3 +11,4 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/semaphore.hpp>

@@ -1,0 +1,81 @@
+// The primitives with joint owners, stopped at every suspension and at every moment between wake-up and run
+// (support/suspension_harness.hpp).
+#include <heirloop/sync/semaphore.hpp>
+
+#include "support/suspension_harness.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <vector>
+
+namespace heirloop::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <class Scene>
+void stop_in_both_states() {
+  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
+  EXPECT_GE(counts.blocked, 9);
+  EXPECT_GE(counts.ready, 9);
+}
+
+/// So many are inside, until its end.
+class Inside {
+ public:
+  explicit Inside(int& count) : count_(count) { ++count_; }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+  ~Inside() { --count_; }
+
+ private:
+  int& count_;
+};
+
+/// Others hold permits and wait before and behind the victim. None is lost, and there are never more than two.
+struct SemaphoreScene {
+  Semaphore semaphore{2, "slots"};
+  int inside = 0;
+  int others_done = 0;
+
+  Coro<void> use(std::chrono::milliseconds span) {
+    auto permit = co_await semaphore.acquire();
+    const Inside one(inside);
+    EXPECT_LE(inside, 2);
+    co_await sleep(span);
+    co_await sleep(0);
+    EXPECT_EQ(permit.owner(), current_task().get());
+  }
+  Coro<void> operate() {
+    co_await sleep(2ms);
+    co_await use(1ms);
+    co_await use(2ms);
+  }
+  Coro<void> other(std::chrono::milliseconds span) {
+    co_await use(span);
+    ++others_done;
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> tasks;
+    for (const double value : {3.0, 1.0, -1.0, 0.5}) {
+      for (const auto span : {2ms, 5ms}) {
+        tasks.push_back(create_task(other(span), {.priority = value, .eager_start = true}));
+      }
+      co_await sleep(1ms);
+    }
+    for (const auto& task : tasks) co_await task;
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_EQ(others_done, 8);
+    EXPECT_EQ(inside, 0);
+    EXPECT_EQ(semaphore.available(), 2U);
+    EXPECT_EQ(semaphore.waiter_count(), 0U);
+  }
+};
+
+TEST(StoppedOwned, semaphore) { stop_in_both_states<SemaphoreScene>(); }
+
+}  // namespace
+}  // namespace heirloop::testing
