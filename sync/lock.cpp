@@ -14,7 +14,7 @@ std::optional<LockGuard> PriorityLock::try_acquire() {
 }
 
 std::string PriorityLock::describe() const {
-  return name_.empty() ? "an unnamed PriorityLock" : "PriorityLock '" + std::string(name_) + "'";
+  return detail::kind_and_name("PriorityLock", name_);
 }
 
 /// The elected owns the lock, and has inherited, before it is ready.

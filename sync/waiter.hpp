@@ -10,11 +10,12 @@
 // 1. Who hands over makes the waiter's task the owner, then wakes it: `handed_over()` is true from then on.
 // 2. `abort` of a wait that was handed over to passes what it got on to the next, in the same call.
 // 3. `await_resume` calls `waited()`, which throws only when nothing was got; then puts what it got under a guard; then
-//    calls `gave_way()`, which may throw what is pending.
+//    calls `gave_way()`, which may throw what is pending. What no guard holds is given back by `gave_way_or()`.
 #pragma once
 
 #include <coroutine>
 #include <string>
+#include <string_view>
 
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/loop.hpp>
@@ -23,6 +24,20 @@ namespace heirloop::detail {
 
 /// InvalidStateError: "WHAT can be used by tasks only".
 [[noreturn]] void refuse_no_task(const std::string& what);
+
+/// "KIND 'NAME'", or "an unnamed KIND".
+std::string kind_and_name(std::string_view kind, std::string_view name);
+
+/// The wait has got what it waited for: out of its queue, and its task ready.
+inline void wake(WaitNode& node) noexcept {
+  Wait& wait = node.wait();
+  wait.task()->loop().wake(wait);
+}
+
+/// All of them, in the order in which they would have been handed over to.
+inline void wake_all(WaiterQueue& waiters) noexcept {
+  while (WaitNode* node = waiters.next()) wake(*node);
+}
 
 class Waiter : public Wait {
  public:
@@ -38,6 +53,13 @@ class Waiter : public Wait {
 
  protected:
   ~Waiter() = default;
+
+  /// Whose wait this is going to be. Errors: InvalidStateError outside tasks.
+  Task& checked_task() const {
+    Task* task = this_thread.task;
+    if (task == nullptr) [[unlikely]] refuse_no_task(describe());
+    return *task;
+  }
 
   /// The answer of `await_ready` when nothing has to be waited for: true, or false when the task is to give way this time.
   bool goes_on(Task& task) noexcept {
@@ -64,6 +86,18 @@ class Waiter : public Wait {
   /// What `await_resume` ends with, what it got under a guard: throws what is pending when it gave way with it.
   void gave_way() const {
     if (gives_way_) [[unlikely]] Loop::resumed();
+  }
+
+  /// The same for what no guard holds: `give_back()` comes before the throw.
+  template <class GiveBack>
+  void gave_way_or(GiveBack give_back) const {
+    if (!gives_way_) [[likely]] return;
+    try {
+      Loop::resumed();
+    } catch (...) {
+      give_back();
+      throw;
+    }
   }
 
   /// It waited, and has been given what it waited for.
