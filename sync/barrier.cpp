@@ -1,0 +1,42 @@
+#include <heirloop/sync/barrier.hpp>
+
+#include <utility>
+
+namespace heirloop {
+
+Barrier::Barrier(std::size_t parties, std::string_view name) : name_(name), parties_(parties) {
+  if (parties == 0) throw std::invalid_argument(describe() + " needs one party at least");
+}
+
+void Barrier::let_go(Outcome outcome) noexcept {
+  for (std::size_t place = 0; place < arrived_.size(); ++place) {
+    arrived_[place]->place_ = place;
+    arrived_[place]->outcome_ = outcome;
+  }
+  arrived_.clear();
+  detail::wake_all(waiters_);
+}
+
+bool Barrier::Arrive::await_ready() {
+  Task& task = checked_task();
+  if (barrier_.broken_) {
+    outcome_ = Outcome::broken;
+    return goes_on(task);
+  }
+  barrier_.arrived_.push_back(this);
+  if (barrier_.arrived_.size() < barrier_.parties_) return false;
+  barrier_.let_go(Outcome::open);
+  return goes_on(task);
+}
+
+AbortResult Barrier::Arrive::abort() noexcept {
+  if (outcome_ == Outcome::waiting) std::erase(barrier_.arrived_, this);
+  return AbortResult::done;
+}
+
+std::string Barrier::Arrive::describe() const {
+  return barrier_.describe() + " with " + std::to_string(barrier_.n_waiting()) + " of " +
+         std::to_string(barrier_.parties()) + " there";
+}
+
+}  // namespace heirloop
