@@ -9,6 +9,11 @@
 #include <heirloop/sched/operations.hpp>
 #include <heirloop/sched/positional_queue.hpp>
 #include <heirloop/sched/scheduling.hpp>
+#include <heirloop/sync/barrier.hpp>
 #include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/once.hpp>
 #include <heirloop/sync/semaphore.hpp>
+#include <heirloop/sync/signal_semaphore.hpp>
+#include <heirloop/sync/wait_group.hpp>
