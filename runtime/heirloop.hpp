@@ -10,6 +10,7 @@
 #include <heirloop/sched/positional_queue.hpp>
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/barrier.hpp>
+#include <heirloop/sync/channel.hpp>
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
