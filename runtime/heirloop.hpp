@@ -15,6 +15,7 @@
 #include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
 #include <heirloop/sync/once.hpp>
+#include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 #include <heirloop/sync/signal_semaphore.hpp>
 #include <heirloop/sync/wait_group.hpp>

@@ -40,6 +40,10 @@ bool WaiterQueue::reorder(WaitNode& node, const Urgency& urgency, const Policy& 
   return best() != before;
 }
 
+bool WaiterQueue::would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept {
+  return first_ == nullptr || policy.key(urgency, now_ns) < policy.key(first_->urgency_, first_->since_ns_);
+}
+
 void WaiterQueue::become_mixed(const Policy& policy) noexcept {
   mixed_ = true;
   WaitNode* node = first_;

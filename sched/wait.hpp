@@ -133,6 +133,9 @@ class WaiterQueue {
   /// The waiter to whom a release hands over; null when nobody waits.
   WaitNode* next() const noexcept { return first_; }
 
+  /// True when a waiter of this urgency that came now would be `next()`.
+  bool would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept;
+
   /// The most urgent waiter; null when nobody waits.
   WaitNode* most_urgent_waiter() const noexcept { return mixed_ ? lend_.top() : first_; }
 

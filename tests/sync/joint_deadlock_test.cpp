@@ -1,5 +1,6 @@
-// Deadlocks through what several own: a permit comes when any holder can go on.
+// Deadlocks through what several own: a permit comes when any holder can go on, a writer goes in when all readers can.
 #include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
 #include "support/sim.hpp"
@@ -126,6 +127,82 @@ TEST_F(JointDeadlock, the_last_permit_can_t_be_transferred_to_one_who_waits_for_
     second.release();
     co_await waiter;
     EXPECT_EQ(log.count("ended while it held"), 1U) << "the permit that it was given has no other end";
+  }());
+}
+
+Coro<void> read_for(RWLock& lock, std::chrono::nanoseconds span) {
+  const auto guard = co_await lock.read();
+  co_await sleep(span);
+}
+
+Coro<void> read_and_want(RWLock& table, PriorityLock& lock, std::chrono::nanoseconds wanted_after) {
+  const auto guard = co_await table.read();
+  co_await sleep(wanted_after);
+  const auto held = co_await lock.acquire();
+}
+
+TEST_F(JointDeadlock, a_write_is_refused_when_one_of_the_readers_can_t_go_on) {
+  sim.run([]() -> Coro<void> {
+    RWLock table("table");
+    PriorityLock lock("keys");
+    auto held = co_await lock.acquire();
+    auto able = start(read_for(table, 5ms), "able");
+    auto stuck = start(read_and_want(table, lock, 0ms), "stuck");
+    auto also = start(read_for(table, 5ms));
+    co_await sleep(1ms);
+    try {
+      const auto guard = co_await table.write();
+      ADD_FAILURE();
+    } catch (const DeadlockError& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("main"), HasSubstr("stuck"), HasSubstr("writing RWLock 'table'"),
+                                      HasSubstr("keys")));
+    }
+    EXPECT_EQ(table.waiter_count(), 0U);
+    EXPECT_EQ(table.readers().size(), 3U);
+    {
+      const auto guard = co_await table.read();  // nobody waits: it goes in
+    }
+    held.release();
+    const auto guard = co_await table.write();
+    EXPECT_TRUE(able.done() && stuck.done() && also.done());
+  }());
+}
+
+TEST_F(JointDeadlock, a_reader_may_not_wait_for_who_waits_to_write) {
+  sim.run([]() -> Coro<void> {
+    RWLock table("table");
+    PriorityLock lock("keys");
+    bool refused = false;
+    auto reader = start([](RWLock& t, PriorityLock& l, bool& r) -> Coro<void> {
+      const auto guard = co_await t.read();
+      co_await sleep(1ms);
+      try {
+        const auto held = co_await l.acquire();
+      } catch (const DeadlockError&) {
+        r = true;
+      }
+    }(table, lock, refused));
+    auto other = start(read_for(table, 5ms));
+    const auto held = co_await lock.acquire();
+    const auto guard = co_await table.write();
+    EXPECT_TRUE(refused);
+    EXPECT_TRUE(other.done());
+    EXPECT_TRUE(reader.done());
+  }());
+}
+
+TEST_F(JointDeadlock, a_read_share_can_t_be_transferred_to_the_waiting_writer) {
+  sim.run([]() -> Coro<void> {
+    RWLock table;
+    auto mine = co_await table.read();
+    auto other = start(read_for(table, 1ms));
+    auto writer = start([](RWLock& t) -> Coro<void> { const auto guard = co_await t.write(); }(table));
+    EXPECT_THROW(mine.transfer(writer), DeadlockError);
+    EXPECT_EQ(mine.owner(), current_task().get());
+    EXPECT_EQ(table.readers().size(), 2U);
+    mine.release();
+    co_await writer;
+    EXPECT_TRUE(other.done());
   }());
 }
 

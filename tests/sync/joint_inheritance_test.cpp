@@ -1,5 +1,6 @@
 // Priority inheritance through what several own: permits and read shares (DESIGN section 7).
 #include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
 #include "support/sim.hpp"
@@ -170,6 +171,99 @@ TEST_P(JointInheritance, a_legal_cycle_drops_to_the_best_of_what_is_left) {
     EXPECT_THAT(effective(tasks), ElementsAre(5, 5, 5));
     other.cancel();
     EXPECT_THAT(effective({owner, waits_for_lock}), ElementsAre(5, 5));
+    co_await end_all();
+  }());
+}
+
+// ---- reader-writer lock ----
+
+Coro<void> sleep_reading(RWLock& lock) {
+  const auto guard = co_await lock.read();
+  co_await sleep(1h);
+}
+
+Coro<void> sleep_writing(RWLock& lock) {
+  const auto guard = co_await lock.write();
+  co_await sleep(1h);
+}
+
+TEST_P(JointInheritance, every_reader_inherits_from_every_waiter_also_one_that_comes_later) {
+  sim.run([]() -> Coro<void> {
+    RWLock lock;
+    std::vector<PriorityTask<void>> readers{start(sleep_reading(lock), 10), start(sleep_reading(lock), 5),
+                                            start(sleep_reading(lock), -20)};
+    auto writer = start(sleep_writing(lock), -10);
+    EXPECT_THAT(effective(readers), ElementsAre(-10, -10, -20));
+    auto behind = start(sleep_reading(lock), -9);
+    EXPECT_EQ(lock.waiter_count(), 2U);
+    readers.push_back(start(sleep_reading(lock), -11));  // passes the writer
+    EXPECT_EQ(lock.readers().size(), 4U);
+    auto urgent = start(sleep_writing(lock), -12);
+    EXPECT_THAT(effective(readers), ElementsAre(-12, -12, -20, -12));
+    urgent.set_priority(100);
+    EXPECT_THAT(effective(readers), ElementsAre(-10, -10, -20, -11));
+    readers[0].cancel();  // asleep: it gives its share back when it runs
+    EXPECT_EQ(readers[0].effective_priority(), -10);
+    writer.cancel();  // `behind` goes in
+    EXPECT_THAT(effective(readers), ElementsAre(10, 5, -20, -11));
+    EXPECT_EQ(behind.effective_priority(), -9);
+    EXPECT_EQ(lock.waiter_count(), 1U);
+    urgent.set_priority(-15);
+    EXPECT_THAT(effective(readers), ElementsAre(-15, -15, -20, -15));
+    EXPECT_EQ(behind.effective_priority(), -15) << "elected, and not yet run";
+    task_throw(urgent, InterruptException());
+    EXPECT_THAT(effective(readers), ElementsAre(10, 5, -20, -11));
+    co_await end_all();
+  }());
+}
+
+TEST_P(JointInheritance, a_writer_inherits_and_keeps_what_is_lent_as_it_downgrades) {
+  sim.run([]() -> Coro<void> {
+    RWLock lock;
+    auto writing = co_await lock.write();
+    auto reader = start(sleep_reading(lock), -10);
+    auto writer = start(sleep_writing(lock), -5);
+    EXPECT_EQ(current_task().effective_priority(), -10);
+    auto reading = writing.downgrade();
+    EXPECT_EQ(current_task().effective_priority(), -5) << "`reader` has gone in";
+    EXPECT_EQ(reader.effective_priority(), -10);
+    reader.set_priority(3);
+    EXPECT_EQ(reader.effective_priority(), -5);
+    reading.release();
+    EXPECT_EQ(current_task().effective_priority(), 0);
+    reader.cancel();
+    co_await sleep(1ms);
+    EXPECT_EQ(lock.writer(), writer.get());
+    co_await end_all();
+  }());
+}
+
+TEST_P(JointInheritance, goes_through_a_semaphore_a_reader_and_a_lock) {
+  sim.run([]() -> Coro<void> {
+    Semaphore semaphore(1);
+    RWLock shared;
+    PriorityLock lock;
+    auto owner = start([](PriorityLock& l) -> Coro<void> {
+      const auto held = co_await l.acquire();
+      co_await sleep(1h);
+    }(lock), 10);
+    auto reader = start([](RWLock& s, PriorityLock& l) -> Coro<void> {
+      const auto guard = co_await s.read();
+      const auto held = co_await l.acquire();
+    }(shared, lock), 9);
+    auto other = start(sleep_reading(shared), 9.5);
+    auto writer = start([](Semaphore& s, RWLock& l) -> Coro<void> {
+      const auto permit = co_await s.acquire();
+      const auto guard = co_await l.write();
+    }(semaphore, shared), 8);
+    const std::vector<PriorityTask<void>> tasks{owner, reader, other, writer};
+    EXPECT_THAT(effective(tasks), ElementsAre(8, 8, 8, 8));
+    auto urgent = start(sleep_holding(semaphore), -10);
+    EXPECT_THAT(effective(tasks), ElementsAre(-10, -10, -10, -10));
+    urgent.cancel();
+    EXPECT_THAT(effective(tasks), ElementsAre(8, 8, 8, 8));
+    writer.cancel();
+    EXPECT_THAT(effective(tasks), ElementsAre(9, 9, 9.5, 8));
     co_await end_all();
   }());
 }

@@ -1,5 +1,6 @@
 // The primitives with joint owners, stopped at every suspension and at every moment between wake-up and run
 // (support/suspension_harness.hpp).
+#include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
 #include "support/suspension_harness.hpp"
@@ -76,6 +77,72 @@ struct SemaphoreScene {
 };
 
 TEST(StoppedOwned, semaphore) { stop_in_both_states<SemaphoreScene>(); }
+
+/// The victim reads, writes and downgrades among others that do. Nobody reads beside a writer.
+struct RWLockScene {
+  RWLock lock{"table"};
+  int reading = 0;
+  int writing = 0;
+  int others_done = 0;
+
+  Coro<void> reads(std::chrono::milliseconds span) {
+    const auto guard = co_await lock.read();
+    const Inside one(reading);
+    EXPECT_EQ(writing, 0);
+    co_await sleep(span);
+    co_await sleep(0);
+    EXPECT_EQ(writing, 0);
+  }
+  Coro<void> writes(std::chrono::milliseconds span) {
+    auto guard = co_await lock.write();
+    {
+      const Inside one(writing);
+      EXPECT_EQ(writing, 1);
+      EXPECT_EQ(reading, 0);
+      co_await sleep(span);
+      co_await sleep(0);
+      EXPECT_EQ(reading, 0);
+    }
+    const auto share = guard.downgrade();
+    const Inside one(reading);
+    co_await sleep(span);
+    EXPECT_EQ(writing, 0);
+  }
+  Coro<void> operate() {
+    co_await sleep(2ms);
+    co_await reads(1ms);
+    co_await writes(2ms);
+    co_await reads(1ms);
+  }
+  Coro<void> other(bool to_write) {
+    if (to_write) {
+      co_await writes(1ms);
+    } else {
+      co_await reads(2ms);
+    }
+    ++others_done;
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> tasks;
+    for (const double value : {3.0, 1.0, -1.0, 0.5}) {
+      for (const bool to_write : {false, true, false}) {
+        tasks.push_back(create_task(other(to_write), {.priority = value, .eager_start = true}));
+      }
+      co_await sleep(1ms);
+    }
+    for (const auto& task : tasks) co_await task;
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_EQ(others_done, 12);
+    EXPECT_EQ(reading, 0);
+    EXPECT_EQ(writing, 0);
+    EXPECT_FALSE(lock.locked());
+    EXPECT_EQ(lock.waiter_count(), 0U);
+  }
+};
+
+TEST(StoppedOwned, reader_writer_lock) { stop_in_both_states<RWLockScene>(); }
 
 }  // namespace
 }  // namespace heirloop::testing
