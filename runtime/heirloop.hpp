@@ -5,6 +5,9 @@
 #include <heirloop/io/signals.hpp>
 #include <heirloop/io/tcp.hpp>
 #include <heirloop/runtime/run.hpp>
+#include <heirloop/runtime/task_group.hpp>
+#include <heirloop/runtime/timeout.hpp>
+#include <heirloop/sched/future.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/operations.hpp>
 #include <heirloop/sched/positional_queue.hpp>

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <coroutine>
+#include <source_location>
 #include <utility>
 
 #include <heirloop/sched/contract.hpp>
@@ -31,8 +32,47 @@ void root_failed() noexcept;
 /// Throws what is pending for the current task, if anything; at the first line of a task.
 void check_first_line();
 
+#ifndef HEIRLOOP_NO_AWAIT_PLACES
+/// What a frame awaits, behind the note of where. (g++ 12 copies an awaiter that `await_transform` hands through as a
+/// reference, so this stands in for it.)
+template <class Awaiter>
+class Placed {
+ public:
+  template <class Get>
+  explicit Placed(Get get) : awaiter_(get()) {}
+  Placed(const Placed&) = delete;
+  Placed& operator=(const Placed&) = delete;
+
+  bool await_ready() { return awaiter_.await_ready(); }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> frame) {
+    this_thread.suspending = frame;
+    return awaiter_.await_suspend(frame);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  Awaiter awaiter_;
+};
+#endif
+
 class CoroPromiseBase {
  public:
+#ifndef HEIRLOOP_NO_AWAIT_PLACES
+  /// Notes the place of each await. Cost: two stores, 0.3 to 0.5 ns.
+  template <class A>
+  auto await_transform(A&& awaitable, std::source_location place = std::source_location::current()) {
+    where = place;
+    if constexpr (requires { std::forward<A>(awaitable).operator co_await(); }) {
+      const auto get = [&] { return std::forward<A>(awaitable).operator co_await(); };
+      return Placed<decltype(get())>(get);
+    } else {
+      const auto get = [&]() -> std::remove_reference_t<A>& { return awaitable; };
+      return Placed<std::remove_reference_t<A>&>(get);
+    }
+  }
+#endif
+
   static void* operator new(std::size_t size) { return FramePool::allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { FramePool::deallocate(memory, size); }
 
@@ -54,7 +94,13 @@ class CoroPromiseBase {
     void await_resume() const noexcept {}
   };
 
+  /// Of a frame of a Coro, whatever its result.
+  static const CoroPromiseBase& of(std::coroutine_handle<> frame) noexcept {
+    return std::coroutine_handle<CoroPromiseBase>::from_address(frame.address()).promise();
+  }
+
   std::coroutine_handle<> awaiter;  // resumed when this frame ends; null for the root of a task
+  std::source_location where{};     // of its last await
 };
 
 template <class T>
@@ -123,6 +169,8 @@ class CoroPromiseResult : public CoroPromiseBase {
 
 template <class T>
 class CoroPromise final : public CoroPromiseResult<T> {
+  static_assert(alignof(CoroPromiseResult<T>) == alignof(CoroPromiseBase), "CoroPromiseBase::of finds it at one offset");
+
  public:
   Coro<T> get_return_object() noexcept { return Coro<T>(Coro<T>::Handle::from_promise(*this)); }
   CoroPromiseBase::Initial initial_suspend() const noexcept { return {this}; }

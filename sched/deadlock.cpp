@@ -28,7 +28,7 @@ struct DeadlockSearch {
         for_each_owner(*wait, [this](const Task& owner) {
           if (owner.state_ == TaskState::blocked && !owner.wait_->listed_) add(*owner.wait_);
         });
-        if (wait->task()->time_limits_ != 0) timed_ = true;
+        if (wait->task()->time_limits_ != nullptr) timed_ = true;
       }
     }
     Found(const Found&) = delete;
@@ -65,7 +65,7 @@ struct DeadlockSearch {
         for (const Holding* h = task.holdings_; h != nullptr; h = h->behind, between = " and ") {
           text += between + h->resource->describe();
         }
-        text += (task.holdings_ == nullptr ? " waits for " : ", waits for ") + wait->describe();
+        text += (task.holdings_ == nullptr ? " waits for " : ", waits for ") + wait->describe() + detail::place_of(task);
       }
       if (stuck > most) text += "; and " + std::to_string(stuck - most) + " more";
       return text;
@@ -111,7 +111,7 @@ struct DeadlockSearch {
   }
 
   static bool able(const Wait& wait, bool limits_end) noexcept {
-    if (wait.nodes() == nullptr || (limits_end && wait.task()->time_limits_ != 0)) return true;
+    if (wait.nodes() == nullptr || (limits_end && wait.task()->time_limits_ != nullptr)) return true;
     const bool any = wait.needs() == Needs::any;
     for (const WaitNode* node = wait.nodes(); node != nullptr; node = node->next_of_wait()) {
       if (able(*node) == any) return any;
@@ -170,20 +170,11 @@ struct DeadlockSearch {
     look(*task.loop_, node.wait());
   }
 
-  static void transfer(Holding& holding, Task& to) {
-    Task& from = *holding.owner;
-    if (to.state_ != TaskState::blocked || holding.resource->waiters().empty()) return;
-    if (to.loop_->options_.deadlocks == Deadlocks::off) return;
-    struct AsIfOwned {
-      AsIfOwned(Holding& share, Task& owner) : holding(share), before(share.owner) { holding.owner = &owner; }
-      AsIfOwned(const AsIfOwned&) = delete;
-      AsIfOwned& operator=(const AsIfOwned&) = delete;
-      ~AsIfOwned() { holding.owner = before; }
-      Holding& holding;
-      Task* before;
-    };
-    const AsIfOwned as_if(holding, to);
-    look(*from.loop_, *to.wait_);
+  /// `owner` is blocked, and others depend on it from now on.
+  static void own(Task& owner) {
+    if (owner.state_ == TaskState::blocked && owner.loop_->options_.deadlocks != Deadlocks::off) {
+      look(*owner.loop_, *owner.wait_);
+    }
   }
 };
 
@@ -192,10 +183,18 @@ void detail::refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited) 
 }
 
 void transfer_holding(Holding& holding, Task& to) {
-  if (holding.owner == &to) return;
-  DeadlockSearch::transfer(holding, to);
-  unlink_holding(holding);
+  Task* const from = holding.owner;
+  if (from == &to) return;
+  if (from != nullptr) unlink_holding(holding);
   link_holding(holding, to);
+  if (holding.resource->waiters().empty()) return;
+  try {
+    DeadlockSearch::own(to);
+  } catch (const DeadlockError&) {
+    unlink_holding(holding);
+    if (from != nullptr) link_holding(holding, *from);
+    throw;
+  }
 }
 
 }  // namespace heirloop

@@ -21,7 +21,24 @@ std::string with_message(std::string type, const std::string& message) {
   return message.empty() ? type : type + ": " + message;
 }
 
+/// Every line but the first stands below the first.
+std::string indented(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    result += c;
+    if (c == '\n') result += "  ";
+  }
+  return result;
+}
+
 }  // namespace
+
+ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions)
+    : message_(std::move(message)), exceptions_(std::move(exceptions)) {
+  if (exceptions_.empty()) throw std::invalid_argument("an ExceptionGroup holds one exception at least");
+  text_ = message_ + " (" + std::to_string(exceptions_.size()) + (exceptions_.size() == 1 ? " exception)" : " exceptions)");
+  for (const std::exception_ptr& error : exceptions_) text_ += "\n- " + indented(describe_exception(error));
+}
 
 std::string describe_exception(const std::exception_ptr& error) {
   if (!error) return "no exception";

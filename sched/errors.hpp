@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace heirloop {
 
@@ -29,6 +30,34 @@ class DeadlockError : public std::logic_error {
 class OwnerDied : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+/// The time limit of a block has passed, and the block ended by it.
+class TimeoutError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The promise went without a value or an exception.
+class BrokenPromise : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+/// Several exceptions that came together, of any type. `what()` is a tree of all of them.
+class ExceptionGroup : public std::exception {
+ public:
+  /// Errors: std::invalid_argument when `exceptions` is empty.
+  ExceptionGroup(std::string message, std::vector<std::exception_ptr> exceptions);
+
+  const char* what() const noexcept override { return text_.c_str(); }
+  const std::string& message() const noexcept { return message_; }
+  const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
+
+ private:
+  std::string message_;
+  std::vector<std::exception_ptr> exceptions_;
+  std::string text_;
 };
 
 /// Thrown at the suspension of a task that was cancelled. Not a std::exception.

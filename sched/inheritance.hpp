@@ -138,9 +138,9 @@ inline void unlink_holding(Holding& holding) noexcept {
   end_owning(holding);
 }
 
-/// `to` owns this share from now on, in place of its owner.
+/// `to` owns this share from now on, in place of its owner or of nobody.
 /// Errors: DeadlockError, with nothing changed, when `to` depends on a waiter of the resource and nobody could go on.
-/// Cost: as `enter_queue`, for both owners.
+/// Cost: O(log n) for both owners, and as `enter_queue` when `to` is blocked.
 void transfer_holding(Holding& holding, Task& to);
 
 }  // namespace heirloop

@@ -5,6 +5,7 @@
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/log.hpp>
+#include <heirloop/sched/time_limit.hpp>
 
 namespace heirloop {
 
@@ -117,7 +118,9 @@ void Loop::log_slow_step(const TaskRef& task, std::int64_t took_ns) const {
   std::string place = "a handle";
   if (task) {
     const Wait* wait = task.state() == TaskState::blocked ? task.get()->wait() : nullptr;
-    place = task.name() + " (then " + (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) + ")";
+    place = task.name() + " (then " +
+            (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) +
+            detail::place_of(*task.get()) + ")";
   }
   logger().warn("a step of {} took {:.1f} us, over the limit of {:.1f} us; nothing else ran meanwhile", place, us(took_ns),
                 us(options_.slow_step->count()));
@@ -300,6 +303,9 @@ void Loop::throw_pending() {
   task.pending_ = Task::Pending::nothing;
   std::exception_ptr error = std::exchange(task.pending_error_, nullptr);
   task.interrupter_ = nullptr;
+  for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
+    if (std::exchange(limit->waits_for_throw_, false)) task.loop_->set_timer_after(*limit, 0);
+  }
   std::rethrow_exception(std::move(error));
 }
 

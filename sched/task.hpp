@@ -34,8 +34,10 @@ namespace heirloop {
 class InterruptWait;
 class Loop;
 class Task;
+class TimeLimit;
 
 namespace detail {
+class OwnCancel;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
 /// A name lies behind its length in a recycled block.
@@ -44,6 +46,11 @@ void free_name(char* block) noexcept;
 }  // namespace detail
 
 std::string_view to_string(TaskState state) noexcept;
+
+namespace detail {
+/// " at file:line" of the await in which `task` waits, or of the one that the current task is beginning; empty when unknown.
+std::string place_of(const Task& task);
+}  // namespace detail
 
 /// How `create_task` makes a task.
 struct TaskOptions {
@@ -95,7 +102,9 @@ class Task : public Entry {
   friend struct Inheritance;
   friend struct DeadlockSearch;
   friend class TimeLimit;
+  friend class detail::OwnCancel;
   friend void detail::root_failed() noexcept;
+  friend std::string detail::place_of(const Task& task);
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
   friend void join(WaitNode& node, Task& awaited);
@@ -140,7 +149,7 @@ class Task : public Entry {
   Task* before_ = nullptr;     // registry
   Task* behind_ = nullptr;
   std::uint64_t id_ = 0;
-  std::uint32_t time_limits_ = 0;  // in whose blocks it is
+  TimeLimit* time_limits_ = nullptr;  // in whose blocks it is, innermost first
   char* name_ = nullptr;  // pooled: length, then characters
 };
 

@@ -1,0 +1,112 @@
+#include <heirloop/runtime/task_group.hpp>
+
+namespace heirloop {
+
+/// A task's membership: the group's share that it holds until it ends.
+struct TaskGroup::Member : Holding, detail::Pooled {
+  Member* older = nullptr;
+  Member* newer = nullptr;
+};
+
+/// The wait for the last child.
+class TaskGroup::End final : public Wait {
+ public:
+  explicit End(TaskGroup& group) noexcept : group_(group), node_(*this) {}
+
+  bool await_ready() const noexcept { return group_.size_ == 0; }
+  void await_suspend(std::coroutine_handle<> frame) {
+    Loop& loop = Loop::current();
+    enter_queue(loop, node_, group_.waiters());
+    loop.block(*this, frame);
+  }
+  void await_resume() const {
+    if (task() != nullptr) Loop::resumed();
+  }
+  AbortResult abort() noexcept override { return AbortResult::done; }
+  std::string describe() const override { return group_.describe(); }
+
+ private:
+  TaskGroup& group_;
+  WaitNode node_;
+};
+
+std::string TaskGroup::describe() const {
+  return "a group of " + cancel_body_.task().name() + " with " + std::to_string(size_) + (size_ == 1 ? " task" : " tasks");
+}
+
+void TaskGroup::check_open() const {
+  if (closed_) throw InvalidStateError("this group takes no more tasks: it is over, or cancels those that it has");
+}
+
+void TaskGroup::add(Task& task) {
+  if (task.done()) return child_ended(task);
+  auto* member = new Member;
+  member->resource = this;
+  member->older = members_;
+  if (members_ != nullptr) members_->newer = member;
+  members_ = member;
+  ++size_;
+  link_holding(*member, task);
+}
+
+void TaskGroup::owner_died(Holding& holding) noexcept {
+  auto* member = static_cast<Member*>(&holding);
+  Task& task = *member->owner;
+  unlink_holding(*member);
+  (member->newer != nullptr ? member->newer->older : members_) = member->older;
+  if (member->older != nullptr) member->older->newer = member->newer;
+  delete member;
+  --size_;
+  child_ended(task);
+  if (size_ > 0) return;
+  while (WaitNode* node = waiters().next()) node->wait().task()->loop().wake(node->wait());
+}
+
+void TaskGroup::child_ended(Task& task) noexcept {
+  const TaskRef child(&task);
+  if (child.cancelled()) return;
+  const std::exception_ptr error = child.exception();
+  if (!error) return;
+  failures_.push_back(error);
+  if (closed_) return;
+  cancel("a task of the group has failed");
+  if (!body_over_) cancel_body_.send("a task of the group has failed");
+}
+
+void TaskGroup::cancel(const std::string& message) {
+  closed_ = true;
+  for (const Member* member = members_; member != nullptr; member = member->older) TaskRef(member->owner).cancel(message);
+}
+
+void TaskGroup::body_failed() noexcept {
+  const std::exception_ptr error = std::current_exception();
+  if (!detail::handling_cancelled()) {
+    interrupted_ = failures_.empty() ? error : nullptr;
+    failures_.push_back(error);
+  } else if (!cancel_body_.take_back()) {
+    cancelled_ = error;
+  }
+  if (!closed_) cancel("the body of the group has ended with an exception");
+}
+
+Coro<void> TaskGroup::children_end() {
+  body_over_ = true;
+  cancel_body_.take_back();
+  while (size_ > 0) {
+    try {
+      End end(*this);
+      co_await end;
+    } catch (...) {
+      body_failed();
+    }
+  }
+  closed_ = true;
+}
+
+void TaskGroup::rethrow() {
+  if (interrupted_ && failures_.size() == 1) std::rethrow_exception(interrupted_);
+  if (!failures_.empty()) throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
+  if (cancelled_) std::rethrow_exception(cancelled_);
+}
+
+}  // namespace heirloop

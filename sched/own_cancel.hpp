@@ -1,0 +1,37 @@
+// A cancel that a block sends to the task in which it runs and takes back at its end: a time limit that has passed, a group
+// of which a child has failed.
+//
+// Owns: whether it was sent. Used by TimeLimit and TaskGroup.
+//
+// 1. It counts in `cancelling()` from its sending to the end of the block, as in asyncio.
+// 2. What leaves the block is the block's own `Cancelled` only when nobody else has cancelled the task meanwhile.
+#pragma once
+
+#include <string>
+
+#include <heirloop/sched/loop.hpp>
+
+namespace heirloop::detail {
+
+class OwnCancel {
+ public:
+  /// For the current task. Errors: InvalidStateError outside tasks.
+  OwnCancel();
+
+  Task& task() const noexcept { return task_; }
+  bool is_sent() const noexcept { return sent_; }
+
+  /// Cancels the task; what it awaits goes first when that is a task.
+  void send(std::string message);
+
+  /// At the end of the block. True when a cancel was sent and no other is left: a `Cancelled` that leaves the block is its
+  /// own. One that was not delivered is withdrawn.
+  bool take_back() noexcept;
+
+ private:
+  Task& task_;
+  unsigned before_;  // cancel requests as the block began
+  bool sent_ = false;
+};
+
+}  // namespace heirloop::detail
