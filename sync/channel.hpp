@@ -26,6 +26,8 @@ template <class T>
 class ReceiveOp;
 template <class T>
 class SendOp;
+template <class T>
+class SendItemOp;
 }  // namespace detail
 
 /// A channel for any number of senders and receivers. The item type moves without throwing.
@@ -36,7 +38,8 @@ template <class T>
 class Channel final : public detail::ChannelCore {
  public:
   using Receive = detail::OneOp<detail::ReceiveOp<T>>;
-  using Send = detail::OneOp<detail::SendOp<T>>;
+  using Send = detail::OneOp<detail::SendItemOp<T>>;
+  using SendFrom = detail::OneOp<detail::SendOp<T>>;
 
   /// `capacity` items fit in the buffer; 0: rendezvous; `Channel<T>::unbounded`: senders never wait. `name` appears in
   /// messages; it must outlive the channel (a literal does).
@@ -50,6 +53,10 @@ class Channel final : public detail::ChannelCore {
   /// Errors: ChannelClosed when the channel is closed, also while it waits; InvalidStateError outside tasks.
   /// Cost: O(1), O(log n) when it waits; allocates only as the buffer grows for the first time.
   Send send(T item) { return Send(*this, std::move(item)); }
+
+  /// As `send`, of an item that stays in `item` until it is sent: for what must not go with an exception, or with a
+  /// `select` that chose something else.
+  SendFrom send_from(T& item) noexcept { return SendFrom(*this, item); }
 
   /// Takes the oldest item; empty when the channel is closed and nothing is left.
   /// Suspends: while there is none; order and checkpoints as `send`. Senders that are about to put an item inherit the
@@ -101,7 +108,7 @@ class Channel final : public detail::ChannelCore {
 namespace detail {
 
 template <class T>
-class ReceiveOp final : public ChannelOp {
+class ReceiveOp : public ChannelOp {
  public:
   using Result = std::optional<T>;
 
@@ -110,7 +117,6 @@ class ReceiveOp final : public ChannelOp {
 
   /// Whether it can go on at once.
   bool begin() {
-    channel().check_task();
     channel().meet_sender();
     return channel().may_receive(*this);
   }
@@ -141,18 +147,16 @@ class ReceiveOp final : public ChannelOp {
   Channel<T>& channel() const noexcept { return static_cast<Channel<T>&>(channel_); }
 };
 
+/// Sends an item that lies elsewhere.
 template <class T>
-class SendOp final : public ChannelOp {
+class SendOp : public ChannelOp {
  public:
   using Result = void;
 
-  SendOp(Wait& wait, Channel<T>& channel, T&& item) noexcept : ChannelOp(wait, channel), item_(std::move(item)) {}
-  SendOp(Wait& wait, SendOp&& like) noexcept : SendOp(wait, like.channel(), std::move(like.item_)) {}
+  SendOp(Wait& wait, Channel<T>& channel, T& item) noexcept : ChannelOp(wait, channel), item_(item) {}
+  SendOp(Wait& wait, SendOp&& like) noexcept : SendOp(wait, like.channel(), like.item_) {}
 
-  bool begin() {
-    channel().check_task();
-    return channel().may_send(*this);
-  }
+  bool begin() { return channel().may_send(*this); }
   bool ends_by_itself() const noexcept { return channel().is_rendezvous(); }
   void gives_way() noexcept {
     if (state_ == State::right) hold_meanwhile(*this_thread.task);
@@ -173,10 +177,11 @@ class SendOp final : public ChannelOp {
 
   std::string describe() const { return channel().senders_wait_for(); }
 
+ protected:
+  Channel<T>& channel() const noexcept { return static_cast<Channel<T>&>(channel_); }
+
  private:
   friend class Channel<T>;
-
-  Channel<T>& channel() const noexcept { return static_cast<Channel<T>&>(channel_); }
 
   void put() {
     struct Settled {
@@ -188,7 +193,22 @@ class SendOp final : public ChannelOp {
     state_ = State::sent;
   }
 
-  T item_;
+  T& item_;
+};
+
+template <class T>
+struct SentItem {
+  explicit SentItem(T&& from) noexcept : item(std::move(from)) {}
+  T item;
+};
+
+/// Sends an item that it holds.
+template <class T>
+class SendItemOp : private SentItem<T>, public SendOp<T> {
+ public:
+  SendItemOp(Wait& wait, Channel<T>& channel, T&& from) noexcept
+      : SentItem<T>(std::move(from)), SendOp<T>(wait, channel, this->item) {}
+  SendItemOp(Wait& wait, SendItemOp&& like) noexcept : SendItemOp(wait, like.channel(), std::move(like.item)) {}
 };
 
 }  // namespace detail

@@ -54,6 +54,9 @@ class ChannelOp : public WaitNode {
 
   ChannelOp(Wait& wait, ChannelCore& channel) noexcept;
 
+  /// It has got something, or the news that there is nothing to get.
+  bool is_decided() const noexcept { return state_ != State::idle; }
+
   /// A sender with a right that does not run yet: waiting receivers lend `task` their urgency.
   void hold_meanwhile(Task& task) noexcept;
 
@@ -104,7 +107,7 @@ class ChannelCore : protected Resource {
     } else if (is_over()) {
       op.state_ = ChannelOp::State::closed;
     }
-    return op.state_ != ChannelOp::State::idle;
+    return op.is_decided();
   }
 
   /// Every item that was sent has been taken, and none will come.
@@ -125,7 +128,7 @@ class ChannelCore : protected Resource {
       ++given_to_senders_;
       op.state_ = ChannelOp::State::right;
     }
-    return op.state_ != ChannelOp::State::idle;
+    return op.is_decided();
   }
 
   // ---- rights ----
@@ -151,9 +154,6 @@ class ChannelCore : protected Resource {
   void elect(WaitNode& node, ChannelOp::State state) noexcept;
 
   [[noreturn]] void throw_closed() const;
-  void check_task() const {
-    if (this_thread.task == nullptr) [[unlikely]] refuse_no_task(describe());
-  }
   std::string receivers_wait_for() const { return describe() + " to have an item"; }
   std::string senders_wait_for() const { return describe() + (is_rendezvous() ? " to have a receiver" : " to have room"); }
 
@@ -179,45 +179,17 @@ inline ChannelOp::ChannelOp(Wait& wait, ChannelCore& channel) noexcept : WaitNod
 
 inline void ChannelOp::hold_meanwhile(Task& task) noexcept { begin_owning(holding_, task); }
 
-/// A wait for channels: it goes on with a right, or gives way with one now and then.
-class ChannelWait : public Wait {
- protected:
-  ~ChannelWait() = default;
-
-  /// As Waiter::goes_on.
-  bool goes_on() noexcept {
-    gives_way_ = this_thread.task->loop().should_yield_now_and_then();
-    return !gives_way_;
-  }
-  bool gives_way() const noexcept { return gives_way_; }
-
-  /// What `await_resume` begins with: throws what is pending for the task; what it has got has been passed on then.
-  template <class PassOn>
-  void resumed(PassOn pass_on) const {
-    if (task() != nullptr) {
-      Loop::resumed();
-    } else if (gives_way_) [[unlikely]] {
-      try {
-        Loop::resumed();
-      } catch (...) {
-        pass_on();
-        throw;
-      }
-    }
-  }
-
- private:
-  bool gives_way_ = false;
-};
-
 /// A wait for one operation. `Op` is a ReceiveOp or SendOp of channel.hpp.
 template <class Op>
-class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp final : public ChannelWait {
+class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp final : public CheckpointWait {
  public:
   template <class... Args>
   explicit OneOp(Args&&... args) : op_(*this, std::forward<Args>(args)...) {}
 
-  bool await_ready() { return op_.begin() && (op_.ends_by_itself() || goes_on()); }
+  bool await_ready() {
+    Task& task = checked_task();
+    return op_.begin() && (op_.ends_by_itself() || goes_on(task));
+  }
   void await_suspend(std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
     if (gives_way()) {
@@ -228,7 +200,8 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
     loop.block(*this, frame);
   }
   auto await_resume() {
-    resumed([this] { op_.pass_on(); });
+    if (task() != nullptr) Loop::resumed();  // what it had got has been passed on then
+    gave_way_or([this] { op_.pass_on(); });
     return op_.finish();
   }
 

@@ -1,7 +1,7 @@
 // The wait under every primitive: one node in one queue, with direct hand-off.
 //
 // Owns: the node, and whether the wait was handed over to, lost its owner, or only gives way. Derived from by the
-// awaiters of the primitives.
+// awaiters of the primitives; those that stand in several queues derive from CheckpointWait and have their own nodes.
 //
 //   await_ready ──free──▶ goes_on ──▶ await_resume           (every 64th gives way first, with what it got)
 //        └──not──▶ suspend ──hand-off──▶ handed_over() ──▶ await_resume
@@ -39,20 +39,10 @@ inline void wake_all(WaiterQueue& waiters) noexcept {
   while (WaitNode* node = waiters.next()) wake(*node);
 }
 
-class Waiter : public Wait {
- public:
-  Waiter() noexcept : node_(*this) {}
-
-  WaitNode& node() noexcept { return node_; }
-
-  /// The owner of what is waited for ended without giving it back: the wait ends with OwnerDied.
-  void owner_died() noexcept {
-    owner_died_ = true;
-    task()->loop().wake(*this);
-  }
-
+/// A wait that counts as an occasional checkpoint where it need not wait.
+class CheckpointWait : public Wait {
  protected:
-  ~Waiter() = default;
+  ~CheckpointWait() = default;
 
   /// Whose wait this is going to be. Errors: InvalidStateError outside tasks.
   Task& checked_task() const {
@@ -66,22 +56,7 @@ class Waiter : public Wait {
     gives_way_ = task.loop().should_yield_now_and_then();
     return !gives_way_;
   }
-
-  /// What `await_suspend` does: gives way, or waits in `queue`. Errors: DeadlockError.
-  void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
-    if (gives_way_) return loop.yield(frame);
-    enter_queue(loop, node_, queue);
-    loop.block(*this, frame);
-  }
-
-  /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
-  /// gone on to the next), or OwnerDied.
-  void waited(const Resource* owned = nullptr) const {
-    if (task() == nullptr) return;
-    Loop::resumed();
-    if (owner_died_) [[unlikely]] throw_owner_died(owned);
-  }
+  bool gives_way() const noexcept { return gives_way_; }
 
   /// What `await_resume` ends with, what it got under a guard: throws what is pending when it gave way with it.
   void gave_way() const {
@@ -100,6 +75,42 @@ class Waiter : public Wait {
     }
   }
 
+ private:
+  bool gives_way_ = false;
+};
+
+/// A wait in one queue.
+class Waiter : public CheckpointWait {
+ public:
+  Waiter() noexcept : node_(*this) {}
+
+  WaitNode& node() noexcept { return node_; }
+
+  /// The owner of what is waited for ended without giving it back: the wait ends with OwnerDied.
+  void owner_died() noexcept {
+    owner_died_ = true;
+    task()->loop().wake(*this);
+  }
+
+ protected:
+  ~Waiter() = default;
+
+  /// What `await_suspend` does: gives way, or waits in `queue`. Errors: DeadlockError.
+  void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
+    Loop& loop = Loop::current();
+    if (gives_way()) return loop.yield(frame);
+    enter_queue(loop, node_, queue);
+    loop.block(*this, frame);
+  }
+
+  /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
+  /// gone on to the next), or OwnerDied.
+  void waited(const Resource* owned = nullptr) const {
+    if (task() == nullptr) return;
+    Loop::resumed();
+    if (owner_died_) [[unlikely]] throw_owner_died(owned);
+  }
+
   /// It waited, and has been given what it waited for.
   bool handed_over() const noexcept { return task() != nullptr && node_.queue() == nullptr && !owner_died_; }
 
@@ -109,7 +120,6 @@ class Waiter : public Wait {
   [[noreturn]] static void throw_owner_died(const Resource* owned);
 
   bool owner_died_ = false;
-  bool gives_way_ = false;
 };
 
 }  // namespace heirloop::detail

@@ -1,5 +1,5 @@
-// Channels, stopped at every suspension and at every moment between wake-up and run: no item is lost, none is doubled.
-#include <heirloop/sync/channel.hpp>
+// Channels and select, stopped at every suspension and at every moment between wake-up and run: no item is lost, none is doubled.
+#include <heirloop/sync/select.hpp>
 
 #include "support/suspension_harness.hpp"
 
@@ -183,6 +183,67 @@ struct PipeScene {
 TEST(StoppedChannel, pipe) {
   stop_in_both_states<PipeScene<1>>();
   stop_in_both_states<PipeScene<0>>();
+}
+
+/// The victim sends into one channel or receives from either of two, among others in each.
+template <std::size_t capacity>
+struct SelectScene {
+  Channel<int> a{capacity};
+  Channel<int> b{capacity};
+  Channel<int> out{capacity};
+  Items of_a;
+  Items of_b;
+  Items of_out;
+
+  Coro<void> operate() {
+    int next = 500;
+    for (int i = 0; i < 6; ++i) {
+      int item = next;
+      std::exception_ptr stopped;
+      try {
+        const auto which = co_await select(a.receive(), out.send_from(item), b.receive());
+        if (which.index() == 0) ++of_a.received[std::get<0>(which).value()];
+        if (which.index() == 1) ++of_out.sent[next++];
+        if (which.index() == 2) ++of_b.received[std::get<2>(which).value()];
+      } catch (...) {
+        stopped = std::current_exception();
+      }
+      if (stopped) {
+        // In a rendezvous the item may have been taken before the select could run.
+        if (capacity == 0 && of_out.received.contains(next)) ++of_out.sent[next];
+        std::rethrow_exception(stopped);
+      }
+    }
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> others;
+    for (const double value : {0.5, 3.0}) {
+      const int item = static_cast<int>(value * 10);
+      others.push_back(create_task(of_a.receive(a), {.priority = value}));
+      others.push_back(create_task(of_b.receive(b), {.priority = value}));
+      others.push_back(create_task(of_out.send(out, item), {.priority = value}));
+    }
+    for (int i = 0; i < 24; ++i) {
+      co_await sleep(1ms);
+      if (i % 3 == 0 && a.try_send(i) == TrySendResult::sent) ++of_a.sent[i];
+      if (i % 3 == 1 && b.try_send(i) == TrySendResult::sent) ++of_b.sent[i];
+      if (i % 3 == 2) {
+        if (const auto item = out.try_receive()) ++of_out.received[*item];
+      }
+    }
+    for (const auto& task : others) co_await task;
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    of_a.drain(a);
+    of_b.drain(b);
+    of_out.drain(out);
+  }
+};
+
+TEST(StoppedChannel, select) {
+  stop_in_both_states<SelectScene<1>>();
+  stop_in_both_states<SelectScene<0>>();
 }
 
 }  // namespace
