@@ -10,6 +10,29 @@ std::string ChannelCore::describe() const { return kind_and_name("Channel", name
 
 void ChannelCore::throw_closed() const { throw ChannelClosed(describe() + " is closed"); }
 
+void ChannelCore::throw_owner_died() const {
+  throw OwnerDied("the owner of " + describe() + " ended while others waited to receive");
+}
+
+void ChannelCore::set_owner(const TaskRef& task) {
+  if (task && task.done()) throw InvalidStateError(task.name() + " can't own " + describe() + ": it is done");
+  if (task) {
+    transfer_holding(owner_, *task.get());
+  } else if (owner_.owner != nullptr) {
+    unlink_holding(owner_);
+  }
+}
+
+/// Only the named owner: a sender uses its right, or gives it back, before its task ends.
+void ChannelCore::owner_died(Holding& holding) noexcept {
+  if (!waiters().empty()) {
+    logger().error("{} ended while it owned {}; {} waiting receivers get OwnerDied", holding.owner->name(), describe(),
+                   waiting_receivers());
+  }
+  unlink_holding(holding);
+  while (WaitNode* node = waiters().next()) elect(*node, ChannelOp::State::owner_died);
+}
+
 void ChannelCore::close() noexcept {
   closed_ = true;
   while (WaitNode* node = senders_.next()) elect(*node, ChannelOp::State::closed);

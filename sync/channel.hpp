@@ -59,10 +59,11 @@ class Channel final : public detail::ChannelCore {
   SendFrom send_from(T& item) noexcept { return SendFrom(*this, item); }
 
   /// Takes the oldest item; empty when the channel is closed and nothing is left.
-  /// Suspends: while there is none; order and checkpoints as `send`. Senders that are about to put an item inherit the
-  /// waiter's urgency meanwhile.
+  /// Suspends: while there is none; order and checkpoints as `send`. The named owner, and senders that are about to put an
+  /// item, inherit the waiter's urgency meanwhile.
   /// Interrupt: no item was taken; the next receiver has the right to it.
-  /// Errors: InvalidStateError outside tasks. Cost: as `send`.
+  /// Errors: OwnerDied when the named owner ends while it waits; DeadlockError when the named owner waits, directly or not,
+  /// for the caller; InvalidStateError outside tasks. Cost: as `send`.
   Receive receive() { return Receive(*this); }
 
   /// Puts the item if there is room (rendezvous: if a receiver waits); else it stays where it is. Never suspends.
@@ -128,6 +129,7 @@ class ReceiveOp : public ChannelOp {
 
   /// Takes the item, when it has the right to one.
   Result finish() {
+    if (state_ == State::owner_died) [[unlikely]] channel().throw_owner_died();
     if (state_ != State::right) return std::nullopt;
     Result item(channel().items_.pop());
     channel().end_right_of_receiver(*this);

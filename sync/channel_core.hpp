@@ -1,7 +1,7 @@
 // What is the same in channels of every type: who waits, which rights are given, and the waits themselves.
 //
-// Owns: both queues of a channel, and the count of rights that are given and not yet used. Derived from by Channel<T>. A
-// right is the claim of one receiver to one item of the buffer, or of one sender to one place in it.
+// Owns: both queues of a channel, the count of rights that are given and not yet used, and the named owner. Derived from
+// by Channel<T>. A right is the claim of one receiver to one item of the buffer, or of one sender to one place in it.
 //
 //   begin() ──may go on, has a right──────────────▶ finish()      (every 64th gives way first, with the right)
 //      └──must wait──▶ in a queue ──elected, right──▲
@@ -11,7 +11,7 @@
 // 2. items - given_to_receivers + given_to_senders < capacity: then nobody waits to send.
 // 3. A right is given in the call that makes it possible, to the next waiter; nobody barges in.
 // 4. A waiter that has a right and is stopped before it runs passes the right on in the same call.
-// 5. A sender with a right is a holder of the channel: who waits to receive meanwhile lends it its urgency.
+// 5. The named owner, and a sender with a right, are holders of the channel: who waits to receive lends them its urgency.
 #pragma once
 
 #include <coroutine>
@@ -50,6 +50,7 @@ class ChannelOp : public WaitNode {
     right,   // to take one item, or to put one
     sent,    // the item has left the sender
     closed,  // nothing will come any more; nothing can be sent any more
+    owner_died,
   };
 
   ChannelOp(Wait& wait, ChannelCore& channel) noexcept;
@@ -84,12 +85,22 @@ class ChannelCore : protected Resource {
   /// who wait for more get nothing. A second close does nothing. Cost: O(n log n) in the number of waiters.
   void close() noexcept;
 
+  /// Names the task on which receivers depend: it inherits from all who wait to receive, and when it ends while some wait,
+  /// they get OwnerDied. An empty handle: nobody.
+  /// Errors: InvalidStateError for a task that is done; DeadlockError, with nothing changed, when the task waits, directly or
+  /// not, for one of the receivers, and nobody could go on. Cost: O(log n) besides the search for a deadlock.
+  void set_owner(const TaskRef& task);
+  Task* owner() const noexcept { return owner_.owner; }
+
   std::string describe() const override;
 
  protected:
   ChannelCore(const RingCounts& items, std::size_t capacity, std::string_view name) noexcept
-      : items_(items), capacity_(capacity), name_(name) {}
+      : items_(items), capacity_(capacity), name_(name) {
+    owner_.resource = this;
+  }
   ~ChannelCore() {
+    if (owner_.owner != nullptr) unlink_holding(owner_);
     contract(given_to_receivers_ == 0 && given_to_senders_ == 0, "nobody is about to use a channel when it ends");
   }
 
@@ -154,8 +165,11 @@ class ChannelCore : protected Resource {
   void elect(WaitNode& node, ChannelOp::State state) noexcept;
 
   [[noreturn]] void throw_closed() const;
+  [[noreturn]] void throw_owner_died() const;
   std::string receivers_wait_for() const { return describe() + " to have an item"; }
-  std::string senders_wait_for() const { return describe() + (is_rendezvous() ? " to have a receiver" : " to have room"); }
+  std::string senders_wait_for() const {
+    return describe() + (is_rendezvous() ? " to have a receiver" : " to have room");
+  }
 
   WaiterQueue senders_;
 
@@ -163,8 +177,9 @@ class ChannelCore : protected Resource {
   void settle_receivers() noexcept;
   void settle_senders() noexcept;
   Needs needs() const noexcept override { return Needs::any; }  // one item is enough
-  void owner_died(Holding&) noexcept override {}  // a sender has given its right back before its task ends
+  void owner_died(Holding& holding) noexcept override;
 
+  Holding owner_;
   const RingCounts& items_;
   std::size_t capacity_;
   std::size_t given_to_receivers_ = 0;

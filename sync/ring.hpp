@@ -27,7 +27,7 @@ class RingCounts {
 
 template <class T>
 class Ring : public RingCounts {
-  static_assert(std::is_nothrow_move_constructible_v<T>, "an item must move without throwing, or it could be lost on its way");
+  static_assert(std::is_nothrow_move_constructible_v<T>, "an item moves without throwing, or it could be lost on its way");
 
  public:
   Ring() noexcept = default;

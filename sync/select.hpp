@@ -169,7 +169,8 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
 ///     auto which = co_await select(a.receive(), b.receive(), c.send(item));
 ///
 /// An item given to `send` goes with the select when another operation was chosen; `send_from` leaves it with the caller.
-/// A channel that is closed is possible: a receive gives nothing, a send throws.
+/// A channel that is closed is possible: a receive gives nothing, a send throws; so is one whose named owner ends while the
+/// select waits: OwnerDied. Each named owner inherits; the select depends on any of them.
 /// Suspends: while none is possible; those that need not wait give way now and then as checkpoints do. Interrupt: nothing
 /// was taken or sent, with the exception for a rendezvous that `Channel::send` names. Errors: what the chosen operation
 /// throws; DeadlockError when not one of them could ever be possible; InvalidStateError outside tasks.

@@ -187,7 +187,8 @@ TEST_F(SelectTest, meets_another_select_but_not_itself) {
   sim.run([](SelectTest& t) -> Coro<void> {
     const auto swaps = [](Channel<int>& c, int item, Order& o) -> Coro<void> {
       auto which = co_await select(c.receive(), c.send(item));
-      o.push_back(std::to_string(item) + (which.index() == 1 ? " sent" : " received " + std::to_string(*std::get<0>(which))));
+      const auto* received = std::get_if<0>(&which);
+      o.push_back(std::to_string(item) + (received ? " received " + std::to_string(**received) : " sent"));
     };
     Channel<int> channel(0);
     auto first = start(swaps(channel, 1, t.order), 1);
