@@ -21,7 +21,7 @@
 #include <string_view>
 #include <vector>
 
-#include <heirloop/sync/share.hpp>
+#include <heirloop/sync/joint_resource.hpp>
 
 namespace heirloop {
 

@@ -2,6 +2,7 @@
 // (support/suspension_harness.hpp).
 #include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
+#include <heirloop/sync/shared.hpp>
 
 #include "support/suspension_harness.hpp"
 
@@ -143,6 +144,51 @@ struct RWLockScene {
 };
 
 TEST(StoppedOwned, reader_writer_lock) { stop_in_both_states<RWLockScene>(); }
+
+/// Every addition is whole, whoever is stopped.
+struct SharedScene {
+  struct Sums {
+    int plain = 0;
+    int doubled = 0;
+  };
+  Shared<Sums> sums;
+  int others_done = 0;
+
+  Coro<void> add(int value) {
+    auto held = co_await sums.lock();
+    co_await sleep(1ms);
+    EXPECT_EQ(held->doubled, 2 * held->plain);
+    held->plain += value;
+    held->doubled += 2 * value;
+  }
+  Coro<void> operate() {
+    co_await sleep(2ms);
+    co_await add(100);
+    co_await add(100);
+  }
+  Coro<void> other() {
+    co_await add(1);
+    ++others_done;
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> tasks;
+    for (const double value : {3.0, 1.0, -1.0, 0.5}) {
+      tasks.push_back(create_task(other(), {.priority = value, .eager_start = true}));
+      co_await sleep(1ms);
+    }
+    for (const auto& task : tasks) co_await task;
+    const auto held = co_await sums.lock();
+    EXPECT_EQ(held->plain % 100, 4);
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_EQ(others_done, 4);
+    EXPECT_FALSE(sums.locked());
+    EXPECT_EQ(sums.waiter_count(), 0U);
+  }
+};
+
+TEST(StoppedOwned, shared_value) { stop_in_both_states<SharedScene>(); }
 
 }  // namespace
 }  // namespace heirloop::testing

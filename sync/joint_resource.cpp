@@ -1,4 +1,4 @@
-#include <heirloop/sync/share.hpp>
+#include <heirloop/sync/joint_resource.hpp>
 
 #include <spdlog/spdlog.h>
 

@@ -125,7 +125,8 @@ class ShareGuard {
     }
   }
 
-  explicit operator bool() const noexcept { return share_ != nullptr; }
+  /// False when the share was given back: moved from, released, or its owner ended.
+  explicit operator bool() const noexcept { return owner() != nullptr; }
 
   /// Who owns the share; null when it was given back.
   Task* owner() const noexcept { return share_ == nullptr ? nullptr : share_->owner; }
