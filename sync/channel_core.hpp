@@ -87,8 +87,8 @@ class ChannelCore : protected Resource {
 
   /// Names the task on which receivers depend: it inherits from all who wait to receive, and when it ends while some wait,
   /// they get OwnerDied. An empty handle: nobody.
-  /// Errors: InvalidStateError for a task that is done; DeadlockError, with nothing changed, when the task waits, directly or
-  /// not, for one of the receivers, and nobody could go on. Cost: O(log n) besides the search for a deadlock.
+  /// Errors: InvalidStateError for a task that is done; DeadlockError, with nothing changed, when the task waits, directly
+  /// or not, for one of the receivers, and nobody could go on. Cost: O(log n) besides the search for a deadlock.
   void set_owner(const TaskRef& task);
   Task* owner() const noexcept { return owner_.owner; }
 

@@ -1,4 +1,4 @@
-// Channels and select, stopped at every suspension and at every moment between wake-up and run: no item is lost, none is doubled.
+// Channels and select, stopped at every suspension and at every moment between wake-up and run: no item is lost or doubled.
 #include <heirloop/sync/select.hpp>
 
 #include "support/suspension_harness.hpp"
