@@ -40,13 +40,13 @@ Coro<void> receive_one(Channel<int>& channel, Order& order, std::string name) {
   }
 }
 
-Coro<void> sleep_for(std::chrono::milliseconds span) { co_await sleep(span); }
+Coro<void> stay(std::chrono::milliseconds span) { co_await sleep(span); }
 
 TEST_F(ChannelOwner, inherits_from_who_waits_to_receive_and_from_nobody_else) {
   sim.run([](ChannelOwner& t) -> Coro<void> {
     Channel<int> channel(1, "jobs");
-    auto owner = start(sleep_for(5ms), 10);
-    auto other = start(sleep_for(5ms), 20);
+    auto owner = start(stay(5ms), 10);
+    auto other = start(stay(5ms), 20);
     channel.set_owner(owner);
     EXPECT_EQ(channel.owner(), owner.get());
     auto low = start(receive_one(channel, t.order, "low"), 5);
@@ -107,7 +107,7 @@ TEST_F(ChannelOwner, that_ends_gives_OwnerDied_to_who_waits_and_leaves_the_chann
   LogCapture log;
   sim.run([](ChannelOwner& t) -> Coro<void> {
     Channel<int> channel(1, "jobs");
-    auto owner = start(sleep_for(1ms), 1, "owner");
+    auto owner = start(stay(1ms), 1, "owner");
     channel.set_owner(owner);
     auto low = start(receive_one(channel, t.order, "low"), 10);
     auto high = start(receive_one(channel, t.order, "high"), -10);
@@ -127,7 +127,7 @@ TEST_F(ChannelOwner, that_ends_while_nobody_waits_is_no_error) {
   LogCapture log;
   sim.run([](ChannelOwner& t) -> Coro<void> {
     Channel<int> channel(1, "jobs");
-    auto owner = start(sleep_for(1ms), 1);
+    auto owner = start(stay(1ms), 1);
     channel.set_owner(owner);
     co_await owner;
     EXPECT_EQ(channel.owner(), nullptr);
@@ -140,7 +140,7 @@ TEST_F(ChannelOwner, that_ends_while_nobody_waits_is_no_error) {
 
 TEST_F(ChannelOwner, may_outlive_the_channel) {
   sim.run([]() -> Coro<void> {
-    auto owner = start(sleep_for(1ms), 1);
+    auto owner = start(stay(1ms), 1);
     {
       Channel<int> channel(1);
       channel.set_owner(owner);
@@ -170,7 +170,7 @@ TEST_F(ChannelOwner, that_would_wait_for_itself_gets_a_DeadlockError) {
 TEST_F(ChannelOwner, that_waits_for_a_receiver_is_refused_with_nothing_changed) {
   sim.run([](ChannelOwner& t) -> Coro<void> {
     Channel<int> channel(1, "jobs");
-    auto before = start(sleep_for(5ms), 10);
+    auto before = start(stay(5ms), 10);
     channel.set_owner(before);
     auto receiver = start(receive_one(channel, t.order, "receiver"), -1);
     auto waits = start([](PriorityTask<void> task) -> Coro<void> { co_await task; }(receiver), 3);
@@ -191,8 +191,8 @@ TEST_F(ChannelOwner, each_inherits_from_a_select_until_one_channel_is_chosen) {
   sim.run([](ChannelOwner& t) -> Coro<void> {
     Channel<int> a(1, "a");
     Channel<int> b(1, "b");
-    auto of_a = start(sleep_for(5ms), 10);
-    auto of_b = start(sleep_for(5ms), 11);
+    auto of_a = start(stay(5ms), 10);
+    auto of_b = start(stay(5ms), 11);
     a.set_owner(of_a);
     b.set_owner(of_b);
     auto selects = start([](Channel<int>& x, Channel<int>& y, Order& o) -> Coro<void> {
