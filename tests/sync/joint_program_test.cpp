@@ -1,11 +1,12 @@
-// Random programs of tasks, semaphores, reader-writer locks, locks and awaits, compared after every operation and every
-// dispatch with a naive reckoning from their public state:
+// Random programs of tasks, semaphores, reader-writer locks and awaits, compared after every operation and every dispatch
+// with a naive reckoning from their public state:
 //
 // 1. Effective = the least of the base priority and of what the waiters lend to each holder, to a fixpoint.
 // 2. Each queue goes to the waiter with the least (policy key of its effective priority and the begin of its wait, order).
 // 3. A wait or a transfer is refused exactly when it would leave somebody stuck: "can go on" spread from those that are not
-//    blocked, over all holders (lock, reader-writer lock, task) or any of them (semaphore).
-// 4. A free permit or a free lock has no waiters; as a share came back, no reader is left at the head of a lock that is read.
+//    blocked, over all holders (reader-writer lock, task) or any of them (semaphore).
+// 4. A free permit or a free lock has no waiters; when a share has come back, no reader is left at the head of a lock that
+//    is read.
 #include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
@@ -412,7 +413,8 @@ class JointProgram {
       worker_.waits = Waits::nothing;
       const bool thrown_at_once = std::uncaught_exceptions() > exceptions_ && program_.loop_.dispatches() == dispatch_ &&
                                   program_.loop_.deadlocks() == refusals_ + 1;
-      if (thrown_at_once != refused_) program_.fail(refused_ ? "a deadlock was not found" : "a deadlock where there is none");
+      if (thrown_at_once == refused_) return;
+      program_.fail(refused_ ? "a deadlock was not found" : "a deadlock where there is none");
     }
 
    private:
@@ -436,7 +438,9 @@ class JointProgram {
         continue;
       }
       for (const std::size_t i : gone) workers_[i].waits = Waits::read;
-      return order.empty() || loop_.policy().key(Urgency{urgency[id]}, loop_.now_ns()) < key(workers_[order[0]], urgency[order[0]]);
+      if (order.empty()) return true;
+      const std::int64_t mine = loop_.policy().key(Urgency{urgency[id]}, loop_.now_ns());
+      return mine < key(workers_[order[0]], urgency[order[0]]);
     }
   }
 
