@@ -1,6 +1,6 @@
 // A ring of items: first in, first out, in memory that grows and is kept.
 //
-// Owns: the items, and room for a power of two of them. Used by what hands items over (Channel).
+// Owns: the items, and room for a power of two of them. Used by what hands items over (Channel, Queue).
 //
 // 1. `push` either holds the item or throws with nothing changed; `pop` never fails.
 // 2. Nothing allocates once the ring has been as full as it gets.

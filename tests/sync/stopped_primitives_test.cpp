@@ -3,6 +3,7 @@
 #include <heirloop/sync/barrier.hpp>
 #include <heirloop/sync/event.hpp>
 #include <heirloop/sync/once.hpp>
+#include <heirloop/sync/queue.hpp>
 #include <heirloop/sync/signal_semaphore.hpp>
 #include <heirloop/sync/wait_group.hpp>
 
@@ -11,7 +12,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 namespace heirloop::testing {
@@ -270,6 +274,76 @@ struct OnceScene {
 };
 
 TEST(StoppedPrimitives, once) { stop_blocked_and_ready<OnceScene>(); }
+
+/// Producers put numbers of their own, consumers take them, through a queue that is full or empty most of the time. Every
+/// put that ended has been taken exactly once, of every producer in order; no put that was stopped is there.
+template <class Q>
+struct QueueScene {
+  static constexpr bool in_order = std::is_same_v<Q, Queue<int>>;
+  Q queue{2, "queue"};
+  std::vector<int> put;
+  std::vector<int> got;
+
+  Coro<void> puts(int first, int n) {
+    for (int item = first; item < first + n; ++item) {
+      co_await queue.put(item);
+      put.push_back(item);
+    }
+  }
+  Coro<void> gets(int n) {
+    for (int i = 0; i < n; ++i) {
+      got.push_back(co_await queue.get());
+      queue.task_done();
+    }
+  }
+  Coro<void> takes_the_rest() {
+    try {
+      for (;;) {
+        co_await gets(1);
+        co_await sleep(1ms);
+      }
+    } catch (const QueueShutDown&) {
+    }
+  }
+  Coro<void> operate() {
+    co_await gets(2);     // waits: nothing is there yet
+    co_await puts(0, 5);  // waits: it is full
+    co_await gets(1);
+    co_await queue.join();
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> tasks;
+    auto getter = [this] { return gets(1); };
+    co_await start_others(tasks, getter);
+    for (const double priority : {3.0, 1.0, -1.0}) {
+      tasks.push_back(start(puts(100 * static_cast<int>(tasks.size()), 4), priority));
+      co_await sleep(1ms);
+    }
+    auto rest = start(takes_the_rest(), 2);
+    co_await ended(tasks);
+    co_await queue.join();
+    co_await sleep(20ms);
+    co_await queue.join();
+    queue.shutdown();
+    co_await rest;
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_TRUE(queue.empty());
+    EXPECT_EQ(queue.getter_count() + queue.putter_count(), 0U);
+    EXPECT_EQ(queue.unfinished(), 0U);
+    EXPECT_TRUE(std::is_permutation(got.begin(), got.end(), put.begin(), put.end()));
+    for (int producer = 0; in_order && producer < 8; ++producer) {
+      std::vector<int> own;
+      std::copy_if(got.begin(), got.end(), std::back_inserter(own), [&](int item) { return item / 100 == producer; });
+      EXPECT_TRUE(std::is_sorted(own.begin(), own.end()));
+    }
+  }
+};
+
+TEST(StoppedPrimitives, queue) { stop_blocked_and_ready<QueueScene<Queue<int>>>(); }
+TEST(StoppedPrimitives, priority_queue) { stop_blocked_and_ready<QueueScene<PriorityQueue<int>>>(); }
+TEST(StoppedPrimitives, lifo_queue) { stop_blocked_and_ready<QueueScene<LifoQueue<int>>>(); }
 
 }  // namespace
 }  // namespace heirloop::testing
