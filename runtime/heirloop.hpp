@@ -4,6 +4,7 @@
 #include <heirloop/io/file.hpp>
 #include <heirloop/io/signals.hpp>
 #include <heirloop/io/tcp.hpp>
+#include <heirloop/runtime/owner_graph.hpp>
 #include <heirloop/runtime/run.hpp>
 #include <heirloop/runtime/task_group.hpp>
 #include <heirloop/runtime/timeout.hpp>

@@ -73,9 +73,11 @@ void TaskGroup::child_ended(Task& task) noexcept {
   if (!body_over_) cancel_body_.send("a task of the group has failed");
 }
 
-void TaskGroup::cancel(const std::string& message) {
+void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
   closed_ = true;
-  for (const Member* member = members_; member != nullptr; member = member->older) TaskRef(member->owner).cancel(message);
+  for (const Member* member = members_; member != nullptr; member = member->older) {
+    member->owner->loop().cancel(*member->owner, message, forwarded);
+  }
 }
 
 void TaskGroup::body_failed() noexcept {
@@ -96,6 +98,9 @@ Coro<void> TaskGroup::children_end() {
     try {
       End end(*this);
       co_await end;
+    } catch (const DeadlockError&) {
+      body_failed();
+      cancel_members("its group's owner would wait for it for ever", false);  // what they await may be the owner itself
     } catch (...) {
       body_failed();
     }

@@ -40,8 +40,9 @@ class TaskGroup final : private Resource {
   /// Tasks that have not ended.
   std::size_t size() const noexcept { return size_; }
 
-  /// Cancels every task of the group, last created first. It takes no more.
-  void cancel(const std::string& message = {});
+  /// Cancels every task of the group, last created first; what it awaits goes first when that is a task. The group takes no
+  /// more.
+  void cancel(const std::string& message = {}) { cancel_members(message, true); }
 
   std::string describe() const override;
 
@@ -54,6 +55,7 @@ class TaskGroup final : private Resource {
 
   void check_open() const;
   void add(Task& task);
+  void cancel_members(const std::string& message, bool forwarded);
   void child_ended(Task& task) noexcept;
   void owner_died(Holding& holding) noexcept override;
 

@@ -65,7 +65,8 @@ struct DeadlockSearch {
         for (const Holding* h = task.holdings_; h != nullptr; h = h->behind, between = " and ") {
           text += between + h->resource->describe();
         }
-        text += (task.holdings_ == nullptr ? " waits for " : ", waits for ") + wait->describe() + detail::place_of(task);
+        text += (task.holdings_ == nullptr ? " waits for " : ", waits for ") + wait->describe() +
+                detail::place_of(task, " at ");
       }
       if (stuck > most) text += "; and " + std::to_string(stuck - most) + " more";
       return text;

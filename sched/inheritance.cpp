@@ -67,6 +67,16 @@ struct Inheritance {
     for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) visit(*h->owner);
   }
 
+  /// What the waiters lend is more urgent than it was.
+  static void count_inheritance(const Resource& resource) noexcept {
+    WaitStatistics* statistics = resource.waiters().statistics();
+    if (statistics == nullptr) return;
+    const Urgency best = resource.waiters().best();
+    for_each_owner(resource, [&](const Task& owner) {
+      if (owner.loop_->options_.inheritance && more_urgent(best, owner.urgency())) ++statistics->inheritance_events;
+    });
+  }
+
   /// A waiter stands in its queues with the urgency that its task has now. `visit(owner)` for those whom it concerns: where
   /// the best has changed, or, `rests_on_it`, may have rested on this waiter.
   template <class Visit>
@@ -80,6 +90,7 @@ struct Inheritance {
       const bool changed = queue.reorder(*node, task.urgency(), task.loop_->policy());
       if (queue.resource() == nullptr) continue;
       if (changed) refresh_lending(*queue.resource());
+      if (changed && !rests_on_it) count_inheritance(*queue.resource());
       if (changed || rests_on_it) for_each_owner(*queue.resource(), visit);
     }
   }
@@ -158,6 +169,7 @@ struct Inheritance {
 
   static void gained(Resource& resource) noexcept {
     refresh_lending(resource);
+    count_inheritance(resource);
     Rise rise;
     for_each_owner(resource, [&](Task& owner) { rise.add(owner); });
     rise.run();
@@ -224,9 +236,14 @@ void detail::lost(Resource& resource, const Urgency& urgency, bool changed) noex
 }
 void detail::lost(Task& awaited, const Urgency& urgency) noexcept { Inheritance::lost(awaited, urgency); }
 
+void detail::count_end(const WaitNode& node) noexcept {
+  node.queue()->count_end(node, node.wait().task()->loop().now_ns(), !node.wait().is_withdrawn());
+}
+
 void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   Task& task = *node.wait().task();
   WaiterQueue& from = *node.queue();
+  if (from.statistics() != nullptr) detail::count_end(node);
   const bool changed = from.erase(node);
   if (from.resource() != nullptr) detail::lost(*from.resource(), node.urgency(), changed);
   if (to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy()) && to.resource() != nullptr) {

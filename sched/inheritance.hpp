@@ -33,6 +33,9 @@ void gained(Task& awaited) noexcept;
 void lost(Resource& resource, const Urgency& urgency, bool changed) noexcept;
 void lost(Task& awaited, const Urgency& urgency) noexcept;
 
+/// A counted wait is about to end.
+void count_end(const WaitNode& node) noexcept;
+
 void begin_lending(Holding& holding) noexcept;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
@@ -84,6 +87,7 @@ inline void leave_queues(Wait& wait) noexcept {
     } else {
       WaiterQueue& queue = *node->queue_;
       Resource* resource = queue.resource();
+      if (queue.statistics() != nullptr) [[unlikely]] detail::count_end(*node);
       const bool changed = queue.erase(*node);
       if (resource != nullptr && resource->holdings() != nullptr) detail::lost(*resource, node->urgency(), changed);
     }

@@ -120,7 +120,7 @@ void Loop::log_slow_step(const TaskRef& task, std::int64_t took_ns) const {
     const Wait* wait = task.state() == TaskState::blocked ? task.get()->wait() : nullptr;
     place = task.name() + " (then " +
             (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) +
-            detail::place_of(*task.get()) + ")";
+            detail::place_of(*task.get(), " at ") + ")";
   }
   logger().warn("a step of {} took {:.1f} us, over the limit of {:.1f} us; nothing else ran meanwhile", place, us(took_ns),
                 us(options_.slow_step->count()));
@@ -309,13 +309,13 @@ void Loop::throw_pending() {
   std::rethrow_exception(std::move(error));
 }
 
-bool Loop::cancel(Task& first, std::string message) {
+bool Loop::cancel(Task& first, std::string message, bool forwarded) {
   if (first.done()) return false;
   Task* task = &first;
   for (;;) {
     ++task->cancel_requests_;
     if (task->state_ != TaskState::blocked || task->pending_ != Task::Pending::nothing) break;
-    Task* inner = task->wait_->forwards_to();
+    Task* inner = forwarded ? task->wait_->forwards_to() : nullptr;
     if (inner == nullptr || inner->done()) break;
     task = inner;
   }

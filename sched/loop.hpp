@@ -201,8 +201,8 @@ class Loop {
   /// The task whose step this is; null inside handles.
   Task* current_task() const noexcept { return detail::this_thread.task; }
 
-  /// As TaskRef::cancel.
-  bool cancel(Task& task, std::string message);
+  /// As TaskRef::cancel. Not `forwarded`: the task's own wait is withdrawn, whatever it awaits.
+  bool cancel(Task& task, std::string message, bool forwarded = true);
 
   /// Makes `error` the pending exception, by the table of DESIGN section 8; `withdraw` makes it felt.
   /// Errors: as `task_throw`.

@@ -62,11 +62,12 @@ std::string_view to_string(TaskState state) noexcept {
   return "unknown";
 }
 
-std::string detail::place_of(const Task& task) {
+std::string detail::place_of(const Task& task, std::string_view before) {
   const std::coroutine_handle<> frame = &task == this_thread.task ? this_thread.suspending : task.resume_;
   if (!frame) return {};
   const std::source_location& where = CoroPromiseBase::of(frame).where;
-  return where.line() == 0 ? std::string() : " at " + std::string(where.file_name()) + ":" + std::to_string(where.line());
+  if (where.line() == 0) return {};
+  return std::string(before) + where.file_name() + ":" + std::to_string(where.line());
 }
 
 Urgency Task::urgency_at(double priority) const noexcept {

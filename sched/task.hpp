@@ -48,8 +48,9 @@ void free_name(char* block) noexcept;
 std::string_view to_string(TaskState state) noexcept;
 
 namespace detail {
-/// " at file:line" of the await in which `task` waits, or of the one that the current task is beginning; empty when unknown.
-std::string place_of(const Task& task);
+/// "file:line" of the await in which `task` waits, or of the one that the current task is beginning, behind `before`; empty when
+/// unknown.
+std::string place_of(const Task& task, std::string_view before = {});
 }  // namespace detail
 
 /// How `create_task` makes a task.
@@ -78,6 +79,8 @@ class Task : public Entry {
   std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
   SchedulingGroup* group() const noexcept { return group_; }
   Wait* wait() const noexcept { return wait_; }
+  const Holding* holdings() const noexcept { return holdings_; }
+  bool is_awaited() const noexcept { return !joiners_.empty(); }
 
  protected:
   /// What depends on the type of the result.
@@ -104,7 +107,7 @@ class Task : public Entry {
   friend class TimeLimit;
   friend class detail::OwnCancel;
   friend void detail::root_failed() noexcept;
-  friend std::string detail::place_of(const Task& task);
+  friend std::string detail::place_of(const Task& task, std::string_view before);
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
   friend void join(WaitNode& node, Task& awaited);

@@ -21,6 +21,7 @@
 #include <heirloop/sched/contract.hpp>
 #include <heirloop/sched/pairing_heap.hpp>
 #include <heirloop/sched/priority.hpp>
+#include <heirloop/sched/wait_statistics.hpp>
 
 namespace heirloop {
 
@@ -99,11 +100,21 @@ class WaiterQueue {
   std::size_t size() const noexcept { return size_; }
   Resource* resource() const noexcept { return resource_; }
 
+  /// Null: nothing is counted.
+  void count_in(WaitStatistics* statistics) noexcept { statistics_ = statistics; }
+  WaitStatistics* statistics() const noexcept { return statistics_; }
+
+  /// A wait in this queue is about to end.
+  void count_end(const WaitNode& node, std::int64_t now_ns, bool handed_over) {
+    statistics_->ended(node.urgency_.priority, now_ns - node.since_ns_, handed_over);
+  }
+
   // Each answers whether what the queue lends has changed: its best urgency, or that anybody waits.
 
   bool push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept {
     node.since_ns_ = now_ns;
     node.arrival_ = detail::next_arrival();
+    if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
     return push_again(node, urgency, policy);
   }
 
@@ -158,6 +169,7 @@ class WaiterQueue {
   HandOff hand_off_;
   Lend lend_;
   Resource* resource_;
+  WaitStatistics* statistics_ = nullptr;
   std::uint32_t size_ = 0;
   bool mixed_ = false;
 };
@@ -234,6 +246,7 @@ class Wait {
   Task* task() const noexcept { return task_; }
   bool is_blocked() const noexcept { return state_ == State::blocked; }
   bool is_elected() const noexcept { return state_ == State::elected; }
+  bool is_withdrawn() const noexcept { return state_ == State::withdrawn; }
   WaitNode* nodes() const noexcept { return nodes_; }
 
   /// Withdraws this wait. Also asked of an elected wait, before its task ran: what was handed over goes on to the next.

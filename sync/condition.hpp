@@ -44,6 +44,9 @@ class PriorityCondition {
 
   std::size_t waiter_count() const noexcept { return waiters_.size(); }
 
+  /// Counts waits for a notify in `into` from now on; null: nowhere. (Those for the lock are the lock's.)
+  void count_waits(WaitStatistics* into) noexcept { waiters_.count_in(into); }
+
  private:
   class Notified;
   class Retake;

@@ -51,6 +51,9 @@ class PriorityLock final : private Resource {
   bool held_by_current_task() const noexcept { return owner() != nullptr && owner() == detail::this_thread.task; }
   std::size_t waiter_count() const noexcept { return waiters().size(); }
 
+  /// Counts waits, hand-offs and inheritance in `into` from now on; null: nowhere.
+  void count_waits(WaitStatistics* into) noexcept { waiters().count_in(into); }
+
   std::string describe() const override;
 
  private:
