@@ -19,6 +19,7 @@
 #include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
 #include <heirloop/sync/once.hpp>
+#include <heirloop/sync/queue.hpp>
 #include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/select.hpp>
 #include <heirloop/sync/semaphore.hpp>
