@@ -33,7 +33,7 @@ class Semaphore : private detail::JointResource {
       : Semaphore(permits, std::numeric_limits<std::ptrdiff_t>::max(), name) {}
 
   /// Every permit must be back: who still holds one or waits would be left with nothing.
-  ~Semaphore() { contract(holdings() == nullptr, "every permit is back when a semaphore ends"); }
+  virtual ~Semaphore() { contract(holdings() == nullptr, "every permit is back when a semaphore ends"); }
 
   class Acquire;
 
