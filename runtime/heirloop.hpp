@@ -23,5 +23,6 @@
 #include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/select.hpp>
 #include <heirloop/sync/semaphore.hpp>
+#include <heirloop/sync/shared.hpp>
 #include <heirloop/sync/signal_semaphore.hpp>
 #include <heirloop/sync/wait_group.hpp>
