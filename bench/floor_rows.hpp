@@ -90,4 +90,30 @@ class PlainHeap {
   std::vector<Item> items_;
 };
 
+class Random {
+ public:
+  std::size_t below(std::size_t limit) noexcept {
+    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<std::size_t>(state_ >> 33) % limit;
+  }
+
+ private:
+  std::uint64_t state_ = 1;
+};
+
+/// One of `tasks` nodes in a heap gets another of `priorities` keys.
+inline void floor_of_new_priorities(benchmark::State& state, std::int64_t tasks, std::int64_t priorities) {
+  std::vector<PlainHeap<double>::Node> nodes(static_cast<std::size_t>(tasks));
+  PlainHeap<double> heap;
+  for (std::size_t i = 0; i < nodes.size(); ++i) heap.push(nodes[i], static_cast<double>(static_cast<std::int64_t>(i) % priorities));
+  timed(state, [&] {
+    Random random;
+    for (std::int64_t i = 0; i < state.max_iterations; ++i) {
+      PlainHeap<double>::Node& node = nodes[random.below(nodes.size())];
+      heap.erase(node);
+      heap.push(node, static_cast<double>(random.below(static_cast<std::size_t>(priorities))));
+    }
+  });
+}
+
 }  // namespace heirloop::bench

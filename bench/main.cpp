@@ -33,6 +33,8 @@ Rows all_rows() {
   add_timer_rows(rows);
   add_burst_rows(rows);
   add_scheduling_rows(rows);
+  add_sync_rows(rows);
+  add_inheritance_rows(rows);
   return rows;
 }
 

@@ -51,5 +51,7 @@ void add_interrupt_rows(Rows& rows);
 void add_timer_rows(Rows& rows);
 void add_burst_rows(Rows& rows);
 void add_scheduling_rows(Rows& rows);
+void add_sync_rows(Rows& rows);
+void add_inheritance_rows(Rows& rows);
 
 }  // namespace heirloop::bench

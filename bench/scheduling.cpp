@@ -18,17 +18,6 @@
 namespace heirloop::bench {
 namespace {
 
-class Random {
- public:
-  std::size_t below(std::size_t limit) noexcept {
-    state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<std::size_t>(state_ >> 33) % limit;
-  }
-
- private:
-  std::uint64_t state_ = 1;
-};
-
 /// As the i-th of tasks that have so many priorities between them.
 TaskOptions nth(const OnLoop& on, std::int64_t i, std::int64_t priorities) {
   TaskOptions options{.priority = static_cast<double>(i % priorities)};
@@ -174,20 +163,6 @@ void ours_reprioritise(benchmark::State& state, std::int64_t tasks, std::int64_t
   stop = true;
 }
 
-void floor_reprioritise(benchmark::State& state, std::int64_t tasks, std::int64_t priorities) {
-  std::vector<PlainHeap<double>::Node> nodes(static_cast<std::size_t>(tasks));
-  PlainHeap<double> heap;
-  for (std::size_t i = 0; i < nodes.size(); ++i) heap.push(nodes[i], static_cast<double>(static_cast<std::int64_t>(i) % priorities));
-  timed(state, [&] {
-    Random random;
-    for (std::int64_t i = 0; i < state.max_iterations; ++i) {
-      PlainHeap<double>::Node& node = nodes[random.below(nodes.size())];
-      heap.erase(node);
-      heap.push(node, static_cast<double>(random.below(static_cast<std::size_t>(priorities))));
-    }
-  });
-}
-
 // ---- operations ----
 
 Coro<void> insert_at(Loop& loop, std::size_t position, std::int64_t steps) {
@@ -287,7 +262,7 @@ void add_scheduling_rows(Rows& rows) {
   for (const std::int64_t priorities : {64, 10'000}) {
     rows.push_back({.name = "reprioritise/" + by(10'000, priorities),
                     .ours = [=](auto& state) { ours_reprioritise(state, 10'000, priorities); },
-                    .floor = [=](auto& state) { floor_reprioritise(state, 10'000, priorities); }});
+                    .floor = [=](auto& state) { floor_of_new_priorities(state, 10'000, priorities); }});
   }
   for (const std::int64_t position : {1, 10, 100}) {
     rows.push_back({.name = "sleep_insert/" + std::to_string(position),
