@@ -91,7 +91,7 @@ class [[nodiscard]] LockGuard {
     owner_ = other.owner_;
     return *this;
   }
-  ~LockGuard() {
+  [[gnu::always_inline]] ~LockGuard() {
     if (lock_ == nullptr) return;
     if (detail::this_thread.task == owner_ && lock_->owner() == owner_) [[likely]] {
       lock_->hand_over();
