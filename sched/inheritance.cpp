@@ -53,8 +53,8 @@ struct Inheritance {
     if (!owner.loop_->options_.inheritance) return;
     const bool lends = !holding.resource->waiters().empty();
     if (holding.lends) owner.lending_.erase(holding);
-    holding.lends = lends;
     if (lends) owner.lending_.push(holding);
+    holding.lends = lends;
   }
 
   /// The owners' lending heaps follow what the waiters lend now.
@@ -253,7 +253,7 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
 
 void detail::begin_lending(Holding& holding) noexcept {
   Inheritance::refresh_lending(holding);
-  Inheritance::rise(*holding.owner);
+  if (holding.lends && more_urgent(holding.best(), holding.owner->urgency())) Inheritance::rise(*holding.owner);
 }
 
 void detail::end_lending(Holding& holding, Task& owner) noexcept {
