@@ -81,6 +81,12 @@ class ChannelCore : protected Resource {
   std::size_t waiting_receivers() const noexcept { return waiters().size(); }
   std::size_t waiting_senders() const noexcept { return senders_.size(); }
 
+  /// Counts waits to receive and waits to send from now on; null: nowhere. Cost: a branch as a wait begins and as it ends.
+  void count_waits(WaitStatistics* receivers, WaitStatistics* senders) noexcept {
+    waiters().count_in(receivers);
+    senders_.count_in(senders);
+  }
+
   /// From now on nothing can be sent: waiting senders get ChannelClosed. What is in the buffer can still be received; those
   /// who wait for more get nothing. A second close does nothing. Cost: O(n log n) in the number of waiters.
   void close() noexcept;

@@ -56,4 +56,7 @@ class PriorityCondition {
   WaiterQueue waiters_;
 };
 
+/// One type serves as both of the originals' conditions.
+using Condition = PriorityCondition;
+
 }  // namespace heirloop

@@ -19,6 +19,10 @@ namespace heirloop {
 
 class LockGuard;
 class PriorityCondition;
+class PriorityLock;
+
+/// One type serves as both of the originals' locks: nothing of the plain one is lost by inheritance.
+using Lock = PriorityLock;
 
 class PriorityLock final : private Resource {
  public:

@@ -59,6 +59,12 @@ class QueueBase {
   std::size_t getter_count() const noexcept { return side(Want::item).waiters.size(); }
   std::size_t putter_count() const noexcept { return side(Want::place).waiters.size(); }
 
+  /// Counts waits for an item and waits for a place from now on; null: nowhere. Cost: a branch as a wait begins and ends.
+  void count_waits(WaitStatistics* getters, WaitStatistics* putters) noexcept {
+    side(Want::item).waiters.count_in(getters);
+    side(Want::place).waiters.count_in(putters);
+  }
+
   /// Items that were put, and for which nobody has called `task_done`.
   std::size_t unfinished() const noexcept { return static_cast<std::size_t>(unfinished_.count()); }
 

@@ -59,6 +59,9 @@ class Semaphore : private detail::JointResource {
   std::size_t available() const noexcept { return static_cast<std::size_t>(free_); }
   std::size_t waiter_count() const noexcept { return waiters().size(); }
 
+  /// Counts waits in `into` from now on; null: nowhere. Cost: a branch as a wait begins and as it ends.
+  void count_waits(WaitStatistics* into) noexcept { waiters().count_in(into); }
+
   /// Who holds a permit, once for each; also those that were handed one and have not run yet. Allocates.
   std::vector<TaskRef> holders() const { return JointResource::holders(); }
 

@@ -1,7 +1,16 @@
 // The picture of who waits for what, and the counters of waiter queues.
 #include <heirloop/runtime/owner_graph.hpp>
+#include <heirloop/sync/barrier.hpp>
+#include <heirloop/sync/channel.hpp>
 #include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/queue.hpp>
+#include <heirloop/sync/rw_lock.hpp>
+#include <heirloop/sync/semaphore.hpp>
+#include <heirloop/sync/shared.hpp>
+#include <heirloop/sync/signal_semaphore.hpp>
+#include <heirloop/sync/wait_group.hpp>
 
 #include "support/sim.hpp"
 
@@ -20,6 +29,7 @@ Coro<void> hold(PriorityLock& lock, std::chrono::milliseconds span) {
   auto held = co_await lock.acquire();
   co_await sleep(span);
 }
+constexpr int await_line = __LINE__ + 1;
 Coro<void> await(PriorityTask<void> task) { co_await task; }
 
 /// "holder" holds the lock, "wants" waits for it, "joins" waits for the end of "wants".
@@ -50,7 +60,7 @@ TEST(OwnerGraph, is_readable_text) {
   EXPECT_THAT(text, HasSubstr("wants: blocked, priority 3, effective -2\n"
                               "  waits for PriorityLock 'a \"quoted\" one' held by holder at "));
   EXPECT_THAT(text, HasSubstr("joins: blocked, priority -2\n  waits for the end of wants at "));
-  EXPECT_THAT(text, HasSubstr("owner_graph_test.cpp:23\n"));
+  EXPECT_THAT(text, HasSubstr("owner_graph_test.cpp:" + std::to_string(await_line) + "\n"));
   EXPECT_THAT(text, Not(HasSubstr("sleeper")));
 }
 
@@ -66,7 +76,7 @@ TEST(OwnerGraph, is_json_that_programs_can_follow) {
   EXPECT_EQ(holder["holds"], wants["waits_in"]);
   EXPECT_EQ(graph["resources"][holder["holds"][0].get<std::size_t>()], "PriorityLock 'a \"quoted\" one'");
   EXPECT_EQ(joins["awaits"][0], 1);
-  EXPECT_THAT(joins["place"].get<std::string>(), HasSubstr("owner_graph_test.cpp:23"));
+  EXPECT_THAT(joins["place"].get<std::string>(), HasSubstr("owner_graph_test.cpp:" + std::to_string(await_line)));
 }
 
 TEST(OwnerGraph, is_a_graph_for_dot) {
@@ -136,6 +146,55 @@ TEST(WaitStatistics, count_a_notify_as_a_hand_off_and_the_wait_for_the_lock_apar
   EXPECT_EQ(locked.waits, 1U);
   EXPECT_EQ(locked.hand_offs, 1U);
   EXPECT_EQ(locked.longest_wait_ns, 1'000'000);
+}
+
+TEST(WaitStatistics, can_be_had_of_every_primitive) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    WaitStatistics waits;
+    Event event;
+    SignalSemaphore signals(0);
+    Semaphore semaphore(0);
+    RWLock rw_lock;
+    WaitGroup group;
+    Barrier barrier(2);
+    Queue<int> queue;
+    Channel<int> channel(1);
+    Shared<int> shared;
+    event.count_waits(&waits);
+    signals.count_waits(&waits);
+    semaphore.count_waits(&waits);
+    rw_lock.count_waits(&waits);
+    group.count_waits(&waits);
+    barrier.count_waits(&waits);
+    queue.count_waits(&waits, &waits);
+    channel.count_waits(&waits, &waits);
+    shared.count_waits(&waits);
+    group.add();
+    auto writing = co_await rw_lock.write();
+    auto locked = co_await shared.lock();
+    const auto wait = [](auto& primitive, auto begin) -> Coro<void> {
+      [[maybe_unused]] auto got = co_await begin(primitive);
+    };
+    const auto wait_void = [](auto& primitive) -> Coro<void> { co_await primitive.wait(); };
+    std::vector<TaskRef> tasks;
+    const auto start = [&](Coro<void> coro) { tasks.push_back(create_task(std::move(coro), {.eager_start = true})); };
+    start(wait_void(event));
+    start(wait_void(group));
+    const auto arrives = [](Barrier& at) -> Coro<void> { co_await at.wait(); };
+    start(arrives(barrier));
+    const auto acquires = [](SignalSemaphore& of) -> Coro<void> { co_await of.acquire(); };
+    start(acquires(signals));
+    start(wait(semaphore, [](Semaphore& s) { return s.acquire(); }));
+    start(wait(rw_lock, [](RWLock& l) { return l.read(); }));
+    start(wait(queue, [](Queue<int>& q) { return q.get(); }));
+    start(wait(channel, [](Channel<int>& c) { return c.receive(); }));
+    start(wait(shared, [](Shared<int>& s) { return s.lock(); }));
+    EXPECT_EQ(waits.waits, 9U);
+    for (const TaskRef& task : tasks) task.cancel();
+    EXPECT_EQ(waits.withdrawn, 9U);
+    co_await sleep(0);
+  }());
 }
 
 }  // namespace
