@@ -104,7 +104,7 @@ class FutureRef {
 
   explicit operator bool() const noexcept { return state_ != nullptr; }
   FutureState<T>& checked() const {
-    if (state_ == nullptr) throw InvalidStateError("this future or promise is empty: it was moved from or never given a state");
+    if (state_ == nullptr) throw InvalidStateError("this future or promise is empty");
     return *state_;
   }
 

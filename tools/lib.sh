@@ -5,8 +5,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What stops CMake when one of these is missing names it too.
 packages=(
-  g++ cmake ninja-build ccache pkg-config liburing-dev libfmt-dev libspdlog-dev  # the library
-  libcli11-dev nlohmann-json3-dev redis-server redis-tools                       # programs, and what they are measured by
+  g++ cmake ninja-build ccache pkg-config liburing-dev libfmt-dev libspdlog-dev nlohmann-json3-dev  # the library
+  libcli11-dev redis-server redis-tools                                          # programs, and what they are measured by
   libgtest-dev libgmock-dev librapidcheck-dev                                    # tests
   libbenchmark-dev libasio-dev                                                   # benchmarks
 )
