@@ -18,6 +18,7 @@ struct Runtime::Parts {
                                  .policy_seed = options.policy_seed,
                                  .custom_policy = options.custom_policy,
                                  .inheritance = options.inheritance,
+                                 .deadlocks = options.deadlocks,
                                  .step_budget = options.step_budget,
                                  .max_nested_starts = options.max_nested_starts,
                                  .slow_step = options.slow_step}) {

@@ -33,6 +33,10 @@ struct RuntimeOptions {
   std::function<std::unique_ptr<Policy>()> custom_policy{};
   /// Off: waiting lends nothing. To compare.
   bool inheritance = true;
+  /// What becomes of a wait that would close a cycle in which nobody can go on: DeadlockError in the task that closes it, or
+  /// it is only logged and counted (`Loop::deadlocks`), or nobody looks. A cycle through a wait under a time limit is always
+  /// only logged.
+  Deadlocks deadlocks = Deadlocks::throws;
   /// A step that has run for longer gives way at its next checkpoint; also the longest harvest.
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   /// While completions come at least this fast, a sleeping loop lets the first wait so long for others: fewer wake-ups, up

@@ -31,7 +31,7 @@ namespace heirloop {
 
 /// What becomes of a wait that would close a cycle in which nobody can go on.
 enum class Deadlocks : std::uint8_t {
-  refuse,  ///< DeadlockError in the task that closes it
+  throws,  ///< DeadlockError in the task that closes it
   log,     ///< it is logged and counted, and waits, for ever unless somebody from outside ends one of the waits
   off,     ///< nobody looks
 };
@@ -42,7 +42,7 @@ struct LoopOptions {
   std::uint64_t policy_seed = 1;                            ///< of a policy with random numbers
   std::function<std::unique_ptr<Policy>()> custom_policy{};  ///< when set, instead of `policy`
   bool inheritance = true;  ///< off: waiting lends nothing; to compare
-  Deadlocks deadlocks = Deadlocks::refuse;
+  Deadlocks deadlocks = Deadlocks::throws;
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   unsigned max_nested_starts = 1000;
   std::optional<std::uint64_t> tie_seed{};  ///< equals run in an order of this seed; gives up FIFO among equals; for tests

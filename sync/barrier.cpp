@@ -18,7 +18,7 @@ void Barrier::let_go(Outcome outcome) noexcept {
 }
 
 bool Barrier::Arrive::await_ready() {
-  Task& task = checked_task();
+  Task& task = detail::checked_task(*this);
   if (barrier_.broken_) {
     outcome_ = Outcome::broken;
     return goes_on(task);

@@ -208,7 +208,7 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
   explicit OneOp(Args&&... args) : op_(*this, std::forward<Args>(args)...) {}
 
   bool await_ready() {
-    Task& task = checked_task();
+    Task& task = detail::checked_task(*this);
     return op_.begin() && (op_.ends_by_itself() || goes_on(task));
   }
   void await_suspend(std::coroutine_handle<> frame) {

@@ -21,10 +21,6 @@ std::string JointResource::holders_text() const {
   return others == 0 ? text : text + " and " + std::to_string(others) + (others == 1 ? " other" : " others");
 }
 
-std::string JointResource::text(std::string_view kind, std::string_view name) {
-  return name.empty() ? "an unnamed " + std::string(kind) : std::string(kind) + " '" + std::string(name) + "'";
-}
-
 /// All shares of the dead go back at once, so that one look tells whether it was the sole owner.
 void JointResource::owner_died(Holding& holding) noexcept {
   const Task& dead = *holding.owner;

@@ -45,12 +45,6 @@ class JointResource : public Resource {
   /// The share has left the holdings.
   virtual void given_back(const Share& share) noexcept = 0;
 
-  Task& checked_task() const {
-    Task* task = this_thread.task;
-    if (task == nullptr) [[unlikely]] refuse_no_task(describe());
-    return *task;
-  }
-
   /// A share that needs no waiting.
   SharePtr own(Task& task) {
     auto share = std::make_unique<Share>(*this);
@@ -62,9 +56,6 @@ class JointResource : public Resource {
 
   /// "held by Task-1 and 2 others", behind a blank; empty when nobody holds it.
   std::string holders_text() const;
-
-  /// "KIND 'NAME'", or "an unnamed KIND".
-  static std::string text(std::string_view kind, std::string_view name);
 
  private:
   void owner_died(Holding& holding) noexcept final;

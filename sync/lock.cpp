@@ -7,15 +7,13 @@
 namespace heirloop {
 
 std::optional<LockGuard> PriorityLock::try_acquire() {
-  Task& task = checked_task();
+  Task& task = detail::checked_task(*this);
   if (owner() != nullptr) return std::nullopt;
   take(task);
   return LockGuard(*this);
 }
 
-std::string PriorityLock::describe() const {
-  return detail::kind_and_name("PriorityLock", name_);
-}
+std::string PriorityLock::describe() const { return detail::kind_and_name("PriorityLock", name_); }
 
 /// The elected owns the lock, and has inherited, before it is ready.
 void PriorityLock::elect(WaitNode& node) noexcept {

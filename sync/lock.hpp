@@ -64,11 +64,6 @@ class PriorityLock final : private Resource {
   friend class LockGuard;
   friend class PriorityCondition;
 
-  Task& checked_task() const {
-    Task* task = detail::this_thread.task;
-    if (task == nullptr) [[unlikely]] detail::refuse_no_task(describe());
-    return *task;
-  }
   void take(Task& task) noexcept { link_holding(holding_, task); }
 
   /// From the owner to the next waiter, or to nobody.
@@ -131,7 +126,7 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
   using Waiter::Waiter;
 
   bool await_ready() {
-    Task& task = lock_.checked_task();
+    Task& task = detail::checked_task(lock_);
     if (lock_.owner() != nullptr) return false;
     lock_.take(task);
     return goes_on(task);

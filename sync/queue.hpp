@@ -160,7 +160,7 @@ class QueueBase {
 class QueueBase::Right : public Waiter {
  public:
   bool await_ready() {
-    Task& task = checked_task();
+    Task& task = detail::checked_task(*this);
     if (!queue_.grants(want_)) return false;
     ++queue_.side(want_).rights;
     return goes_on(task);

@@ -10,13 +10,13 @@ bool RWLock::lets_pass(const Task& task) noexcept {
 }
 
 std::optional<ReadGuard> RWLock::try_read() {
-  Task& task = checked_task();
+  Task& task = detail::checked_task(*this);
   if (!lets_read(task)) return std::nullopt;
   return ReadGuard(own(task));
 }
 
 std::optional<WriteGuard> RWLock::try_write() {
-  Task& task = checked_task();
+  Task& task = detail::checked_task(*this);
   if (!lets_write()) return std::nullopt;
   return WriteGuard(own_to_write(task));
 }

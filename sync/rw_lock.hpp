@@ -90,7 +90,7 @@ class RWLock final : private detail::JointResource {
   /// Counts waits in `into` from now on; null: nowhere. Cost: a branch as a wait begins and as it ends.
   void count_waits(WaitStatistics* into) noexcept { waiters().count_in(into); }
 
-  std::string describe() const override { return text("RWLock", name_); }
+  std::string describe() const override { return detail::kind_and_name("RWLock", name_); }
 
  private:
   friend class WriteGuard;
@@ -137,7 +137,7 @@ class RWLock::Read final : public RWLock::Waiter {
   explicit Read(RWLock& lock) noexcept : Waiter(lock, false) {}
 
   bool await_ready() {
-    Task& task = lock_.checked_task();
+    Task& task = detail::checked_task(lock_);
     if (!lock_.lets_read(task)) return false;
     share_ = lock_.own(task);
     return goes_on(task);
@@ -152,7 +152,7 @@ class RWLock::Write final : public RWLock::Waiter {
   explicit Write(RWLock& lock) noexcept : Waiter(lock, true) {}
 
   bool await_ready() {
-    Task& task = lock_.checked_task();
+    Task& task = detail::checked_task(lock_);
     if (!lock_.lets_write()) return false;
     share_ = lock_.own_to_write(task);
     return goes_on(task);

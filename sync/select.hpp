@@ -69,7 +69,7 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
   explicit Select(Ops&... ops) noexcept : arms_(std::pair<Wait*, Ops*>(this, &ops)...) {}
 
   bool await_ready() {
-    Task& task = checked_task();
+    Task& task = detail::checked_task(*this);
     if (!begin()) return false;
     bool ends_by_itself = false;
     for_each([&](auto& op) { ends_by_itself |= op.is_decided() && op.ends_by_itself(); });

@@ -8,7 +8,7 @@ Semaphore::Semaphore(std::ptrdiff_t permits, std::ptrdiff_t most, std::string_vi
 }
 
 std::optional<Permit> Semaphore::try_acquire() {
-  Task& task = checked_task();
+  Task& task = detail::checked_task(*this);
   if (free_ == 0) return std::nullopt;
   return Permit(take(task));
 }

@@ -65,7 +65,7 @@ class Semaphore : private detail::JointResource {
   /// Who holds a permit, once for each; also those that were handed one and have not run yet. Allocates.
   std::vector<TaskRef> holders() const { return JointResource::holders(); }
 
-  std::string describe() const override { return text("Semaphore", name_); }
+  std::string describe() const override { return detail::kind_and_name("Semaphore", name_); }
   Needs needs() const noexcept override { return Needs::any; }
 
  protected:
@@ -99,7 +99,7 @@ class Semaphore::Acquire final : public detail::ShareWait {
   explicit Acquire(Semaphore& semaphore) noexcept : ShareWait(semaphore), semaphore_(semaphore) {}
 
   bool await_ready() {
-    Task& task = semaphore_.checked_task();
+    Task& task = detail::checked_task(semaphore_);
     if (semaphore_.free_ == 0) return false;
     share_ = semaphore_.take(task);
     return goes_on(task);

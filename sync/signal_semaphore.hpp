@@ -73,7 +73,7 @@ class SignalSemaphore::Acquire final : public detail::Waiter {
   explicit Acquire(SignalSemaphore& semaphore) noexcept : semaphore_(semaphore) {}
 
   bool await_ready() {
-    Task& task = checked_task();
+    Task& task = detail::checked_task(*this);
     return semaphore_.try_acquire() && goes_on(task);
   }
   void await_suspend(std::coroutine_handle<> frame) { suspend(semaphore_.waiters_, frame); }

@@ -25,6 +25,16 @@ namespace heirloop::detail {
 /// InvalidStateError: "WHAT can be used by tasks only".
 [[noreturn]] void refuse_no_task(const std::string& what);
 
+/// Who uses `what`, which describes itself. Errors: InvalidStateError outside tasks.
+template <class What>
+Task& checked_task(const What& what) {
+  Task* task = this_thread.task;
+  if (task == nullptr) [[unlikely]] {
+    [](const What& used) __attribute__((noinline, cold)) { refuse_no_task(used.describe()); }(what);
+  }
+  return *task;
+}
+
 /// "KIND 'NAME'", or "an unnamed KIND".
 std::string kind_and_name(std::string_view kind, std::string_view name);
 
@@ -43,13 +53,6 @@ inline void wake_all(WaiterQueue& waiters) noexcept {
 class CheckpointWait : public Wait {
  protected:
   ~CheckpointWait() = default;
-
-  /// Whose wait this is going to be. Errors: InvalidStateError outside tasks.
-  Task& checked_task() const {
-    Task* task = this_thread.task;
-    if (task == nullptr) [[unlikely]] refuse_no_task(describe());
-    return *task;
-  }
 
   /// The answer of `await_ready` when nothing has to be waited for: true, or false when the task is to give way this time.
   bool goes_on(Task& task) noexcept {

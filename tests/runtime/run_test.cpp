@@ -202,4 +202,30 @@ TEST(RuntimePolicies, may_be_ones_own) {
   EXPECT_THROW(hl::Runtime{options}, std::invalid_argument);
 }
 
+TEST(RuntimeDeadlocks, are_thrown_logged_or_not_looked_for) {
+  const auto again = []() -> hl::Coro<void> {
+    hl::PriorityLock lock;
+    auto held = co_await lock.acquire();
+    auto never = co_await lock.acquire();
+  };
+  const auto main = [](auto inner) -> hl::Coro<std::uint64_t> {
+    const auto task = hl::create_task(inner());
+    co_await hl::sleep(0);
+    const bool hangs = !task.done();
+    task.cancel();
+    bool thrown = false;
+    try {
+      co_await task;
+    } catch (const hl::DeadlockError&) {
+      thrown = true;
+    } catch (const hl::Cancelled&) {
+    }
+    EXPECT_NE(hangs, thrown);
+    co_return hl::Loop::current().deadlocks() + (thrown ? 10U : 0U);
+  };
+  EXPECT_EQ(hl::run(main(again)), 11U);
+  EXPECT_EQ(hl::run(main(again), {.deadlocks = hl::Deadlocks::log}), 1U);
+  EXPECT_EQ(hl::run(main(again), {.deadlocks = hl::Deadlocks::off}), 0U);
+}
+
 }  // namespace
