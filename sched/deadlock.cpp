@@ -3,7 +3,8 @@
 // Called as a wait begins that would depend on blocked tasks, and as a share goes to a blocked task.
 //
 // Collects, forward, the blocked tasks on which the wait depends; then spreads "can go on" back from those that are not
-// blocked, last found first, until nothing changes. What it does not reach is stuck. A task under a time limit can go on.
+// blocked, last found first, until nothing changes. What it does not reach is stuck. A task under a time limit that has not
+// passed can go on, unless its wait is one that goes on in any case.
 //
 // 1. A dependency on several owners holds by their `Needs`: of a resource's joint holders, and of the nodes of a wait.
 // 2. Whatever it finds, the graph is as it was. Nothing allocates but a message.
@@ -15,6 +16,7 @@
 
 #include <heirloop/sched/log.hpp>
 #include <heirloop/sched/loop.hpp>
+#include <heirloop/sched/time_limit.hpp>
 
 namespace heirloop {
 
@@ -28,7 +30,7 @@ struct DeadlockSearch {
         for_each_owner(*wait, [this](const Task& owner) {
           if (owner.state_ == TaskState::blocked && !owner.wait_->listed_) add(*owner.wait_);
         });
-        if (wait->task()->time_limits_ != nullptr) timed_ = true;
+        if (limited(*wait)) timed_ = true;
       }
     }
     Found(const Found&) = delete;
@@ -98,6 +100,14 @@ struct DeadlockSearch {
     }
   }
 
+  /// Whether a time limit is going to end it: one that has passed has done what it could.
+  static bool limited(const Wait& wait) noexcept {
+    if (!wait.ends_when_withdrawn()) return false;
+    const TimeLimit* limit = wait.task()->time_limits_;
+    while (limit != nullptr && limit->expired()) limit = limit->outer();
+    return limit != nullptr;
+  }
+
   static bool able(const Task& task) noexcept { return task.state_ != TaskState::blocked || task.wait_->can_go_on_; }
 
   static bool able(const WaitNode& node) noexcept {
@@ -112,7 +122,7 @@ struct DeadlockSearch {
   }
 
   static bool able(const Wait& wait, bool limits_end) noexcept {
-    if (wait.nodes() == nullptr || (limits_end && wait.task()->time_limits_ != nullptr)) return true;
+    if (wait.nodes() == nullptr || (limits_end && limited(wait))) return true;
     const bool any = wait.needs() == Needs::any;
     for (const WaitNode* node = wait.nodes(); node != nullptr; node = node->next_of_wait()) {
       if (able(*node) == any) return any;

@@ -317,7 +317,14 @@ bool Loop::cancel(Task& first, std::string message, bool forwarded) {
     if (task->state_ != TaskState::blocked || task->pending_ != Task::Pending::nothing) break;
     Task* inner = forwarded ? task->wait_->forwards_to() : nullptr;
     if (inner == nullptr || inner->done()) break;
+    // In a ring of awaits, which a time limit makes legal, who awaits one that was asked already is the last.
+    task->wait_->listed_ = true;
+    if (inner->state_ == TaskState::blocked && inner->wait_->listed_) break;
     task = inner;
+  }
+  for (Task* asked = &first; asked->state_ == TaskState::blocked && asked->wait_->listed_;) {
+    asked->wait_->listed_ = false;
+    asked = asked->wait_->forwards_to();
   }
   set_cancelled(*task, std::move(message));
   return true;

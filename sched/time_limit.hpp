@@ -7,7 +7,7 @@
 //                      ▲
 //   due (a throw is not delivered yet) ──delivered──┘
 //
-// 1. While it lives its task is under a time limit: no wait of it is a deadlock.
+// 1. Until it has passed its task is under a time limit: no wait of it that a cancel ends is a deadlock.
 // 2. It cancels at most once, and never after its block was left.
 #pragma once
 
@@ -27,6 +27,9 @@ class TimeLimit : private Timer {
 
   /// From the passing of the time on.
   bool expired() const noexcept { return expired_; }
+
+  /// Of the block around this one that has a limit; null when there is none.
+  const TimeLimit* outer() const noexcept { return outer_; }
 
   /// The end of the block. True when a `Cancelled` that leaves it is the limit's own.
   bool end() noexcept;

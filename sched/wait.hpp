@@ -253,6 +253,10 @@ class Wait {
   /// Never asked twice. The nodes are taken out of their queues by the caller when the answer is `done`.
   virtual AbortResult abort() noexcept = 0;
 
+  /// False when `abort` would answer `pending` because something is wanted in any case that others own: no cancel and no
+  /// time limit ends this wait.
+  virtual bool ends_when_withdrawn() const noexcept { return true; }
+
   /// What a cancel goes to first, and the wait goes on; null: the wait itself.
   virtual Task* forwards_to() const noexcept { return nullptr; }
 

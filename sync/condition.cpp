@@ -21,8 +21,9 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
 
   /// Before the notify nothing is owed. After it the lock will be handed over, and is wanted in any case.
   AbortResult abort() noexcept override {
-    return node_.queue() == &condition_.waiters_ ? AbortResult::done : AbortResult::pending;
+    return ends_when_withdrawn() ? AbortResult::done : AbortResult::pending;
   }
+  bool ends_when_withdrawn() const noexcept override { return node_.queue() == &condition_.waiters_; }
   std::string describe() const override {
     return node_.queue() == &condition_.waiters_ ? "a notify" : condition_.lock_.describe() + " after a notify";
   }
@@ -51,6 +52,7 @@ class PriorityCondition::Retake final : public PriorityLock::Waiter {
   }
 
   AbortResult abort() noexcept override { return AbortResult::pending; }
+  bool ends_when_withdrawn() const noexcept override { return false; }
   std::string describe() const override { return lock_.describe() + " again"; }
 };
 
