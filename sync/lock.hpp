@@ -55,6 +55,12 @@ class PriorityLock final : private Resource {
   bool held_by_current_task() const noexcept { return owner() != nullptr && owner() == detail::this_thread.task; }
   std::size_t waiter_count() const noexcept { return waiters().size(); }
 
+  /// The most urgent effective priority of those who wait, which is what its owner inherits; empty when nobody waits.
+  std::optional<double> effective_priority() const noexcept {
+    if (waiters().empty()) return std::nullopt;
+    return waiters().best().priority;
+  }
+
   /// Counts waits, hand-offs and inheritance in `into` from now on; null: nowhere.
   void count_waits(WaitStatistics* into) noexcept { waiters().count_in(into); }
 
