@@ -76,7 +76,11 @@ void TaskGroup::child_ended(Task& task) noexcept {
 void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
   closed_ = true;
   for (const Member* member = members_; member != nullptr; member = member->older) {
-    member->owner->loop().cancel(*member->owner, message, forwarded);
+    Task& task = *member->owner;
+    task.loop().cancel(task, message, forwarded);
+    // A condition's lock is wanted in any case: then its wait ends here, and taking the lock again is refused.
+    if (forwarded || task.state() != TaskState::blocked || task.wait()->ends_when_withdrawn()) continue;
+    task.loop().wake(*task.wait());
   }
 }
 

@@ -1,6 +1,7 @@
 // The search for a cycle of waits in which nobody can go on (DESIGN section 7).
 //
-// Called as a wait begins that would depend on blocked tasks, and as a share goes to a blocked task.
+// Called as a wait begins that would depend on blocked tasks, as a share goes to a blocked task, and when a cancel went to
+// what a task awaits and could not end that.
 //
 // Collects, forward, the blocked tasks on which the wait depends; then spreads "can go on" back from those that are not
 // blocked, last found first, until nothing changes. What it does not reach is stuck. A task under a time limit that has not
@@ -191,6 +192,11 @@ struct DeadlockSearch {
 
 void detail::refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited) {
   DeadlockSearch::begin(node, queue, awaited);
+}
+
+bool detail::waits_for_ever(Wait& wait) noexcept {
+  if (wait.task()->loop().options().deadlocks == Deadlocks::off) return false;
+  return !DeadlockSearch::Found(wait).can_go_on(true);
 }
 
 void transfer_holding(Holding& holding, Task& to) {

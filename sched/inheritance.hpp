@@ -25,6 +25,9 @@ namespace detail {
 /// Errors: DeadlockError when it could never go on; then `node`, the last one, no longer belongs to the wait.
 void refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited);
 
+/// Whether what this blocked wait depends on can never go on; false when nobody is to look for deadlocks.
+bool waits_for_ever(Wait& wait) noexcept;
+
 /// A waiter has come: what the queue lends is more urgent than it was.
 void gained(Resource& resource) noexcept;
 void gained(Task& awaited) noexcept;

@@ -326,7 +326,10 @@ bool Loop::cancel(Task& first, std::string message, bool forwarded) {
     asked->wait_->listed_ = false;
     asked = asked->wait_->forwards_to();
   }
-  set_cancelled(*task, std::move(message));
+  set_cancelled(*task, message);
+  // What it awaits wants something in any case before it ends, and that may be the task's own.
+  const bool asked_in_vain = task != &first && task->state_ == TaskState::blocked && first.state_ == TaskState::blocked;
+  if (asked_in_vain && detail::waits_for_ever(*first.wait_)) set_cancelled(first, std::move(message));
   return true;
 }
 

@@ -1,0 +1,798 @@
+// Programs of tasks over all primitives that have owners, and some that have none, beside the WaitGraphModel: each worker
+// takes the next operation of one list, so that a list and the loop's options are the whole program.
+//
+// Called by the tests of random programs and of all small ones.
+//
+// 1. After every operation and between every two dispatches everything equals the model.
+// 2. At the end every worker has ended by itself, under virtual time: no wake-up is lost. Nothing is held, every permit is
+//    back, and the items that were put, in their order, are those that were got and those that are left.
+#pragma once
+
+#include <heirloop/runtime/task_group.hpp>
+#include <heirloop/sched/future.hpp>
+#include <heirloop/sync/channel.hpp>
+#include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/queue.hpp>
+#include <heirloop/sync/rw_lock.hpp>
+#include <heirloop/sync/semaphore.hpp>
+
+#include "support/wait_graph_model.hpp"
+#include "support/watched_driver.hpp"
+
+#include <deque>
+#include <exception>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace heirloop::testing {
+
+enum class Act : std::uint8_t {
+  lock, permit, read, write, try_lock, release, drop, downgrade, transfer, wait, notify, join, interrupt, cancel, raise,
+  set_priority, sleep, yield, advance, spawn, group, limit, future, set_value, future_owner, send, receive,
+  channel_owner, put, get, end, die_holding,
+};
+constexpr const char* act_names[] = {
+    "lock",  "permit", "read",         "write", "try_lock", "release", "drop",    "downgrade", "transfer", "wait",  "notify",
+    "join",  "interrupt", "cancel",    "raise", "set_priority", "sleep", "yield", "advance",   "spawn",    "group", "limit",
+    "future", "set_value", "future_owner", "send", "receive", "channel_owner", "put", "get", "end", "die_holding"};
+
+struct Op {
+  Act act = Act::yield;
+  std::uint8_t a = 0;
+  std::uint8_t b = 0;
+};
+inline std::ostream& operator<<(std::ostream& out, const Op& op) {
+  return out << act_names[static_cast<std::size_t>(op.act)] << '(' << int{op.a} << ',' << int{op.b} << ')';
+}
+
+/// How much of everything there is.
+struct Cast {
+  std::size_t locks = 3;
+  std::vector<std::size_t> permits{1, 2, 3};  // of each semaphore
+  std::size_t tables = 2;
+  std::size_t futures = 2;
+  std::size_t at_first = 3;  // workers
+  std::size_t most = 8;      // workers that have not ended
+};
+
+class OwnersProgram {
+ public:
+  OwnersProgram(const LoopOptions& options, std::vector<Op> ops, const Cast& cast = {})
+      : driver_([this] { model_.check(trace_); }),
+        loop_(driver_, options),
+        model_(loop_),
+        cast_(cast),
+        ops_(std::move(ops)),
+        futures_(cast.futures) {
+    for (std::size_t i = 0; i < cast.locks; ++i) locks_.emplace_back();
+    for (PriorityLock& lock : locks_) conditions_.emplace_back(lock);
+    for (const std::size_t n : cast.permits) semaphores_.emplace_back(static_cast<std::ptrdiff_t>(n));
+    for (std::size_t i = 0; i < cast.tables; ++i) tables_.emplace_back();
+    name_things();
+  }
+
+  /// Empty, or the first difference. Then the program can't be taken down: what it holds stays.
+  std::string run() {
+    try {
+      run_to_end(loop_, direct());
+    } catch (const std::exception& error) {
+      model_.fail(trace_ + ": the run ended with " + error.what());
+    }
+    if (!model_.wrong.empty()) return model_.wrong;
+    guards_.clear();
+    for (const PriorityLock& l : locks_) {
+      if (l.locked()) model_.fail("a lock is held at the end");
+    }
+    for (std::size_t i = 0; i < semaphores_.size(); ++i) {
+      if (semaphores_[i].available() != cast_.permits[i]) model_.fail("a permit is missing at the end");
+    }
+    for (const RWLock& t : tables_) {
+      if (t.locked()) model_.fail("a reader-writer lock is held at the end");
+    }
+    while (const auto item = channel_.try_receive()) received(channel_items_, *item);
+    while (const auto item = queue_.try_get()) received(queue_items_, *item);
+    if (!channel_items_.empty() || !queue_items_.empty()) model_.fail("an item is lost");
+    return model_.wrong;
+  }
+
+  std::uint64_t dispatches() const { return loop_.dispatches(); }
+  const WaitGraphModel& model() const { return model_; }
+
+  /// Who did what in which dispatch.
+  const std::string& history() const { return history_; }
+
+ private:
+  using Waits = WaitGraphModel::Waits;
+  using Guard = std::variant<LockGuard, Permit, ReadGuard, WriteGuard>;
+  struct Held {
+    std::size_t thing;
+    const Task* owner;
+    Guard guard;
+  };
+  static constexpr std::size_t none = WaitGraphModel::none;
+
+  // ---- things, by number: locks, semaphores, tables, futures, the channel ----
+
+  std::size_t semaphore(std::uint8_t draw) const { return cast_.locks + draw % semaphores_.size(); }
+  std::size_t table(std::uint8_t draw) const { return cast_.locks + semaphores_.size() + draw % tables_.size(); }
+  std::size_t future(std::size_t f) const { return cast_.locks + semaphores_.size() + tables_.size() + f; }
+  std::size_t channel() const { return future(futures_.size()); }
+
+  void name_things() {
+    const auto add = [this](const std::string& name, Needs needs) {
+      model_.things.push_back({name, nullptr, needs, {}, {}});
+    };
+    for (std::size_t i = 0; i < locks_.size(); ++i) add("lock " + std::to_string(i), Needs::all);
+    for (std::size_t i = 0; i < semaphores_.size(); ++i) add("semaphore " + std::to_string(i), Needs::any);
+    for (std::size_t i = 0; i < tables_.size(); ++i) add("table " + std::to_string(i), Needs::all);
+    for (std::size_t i = 0; i < futures_.size(); ++i) add("future " + std::to_string(i), Needs::all);
+    add("channel", Needs::any);
+  }
+
+  /// What the current task has come to own last.
+  static const Resource* last_owned() { return current_task().get()->holdings()->resource; }
+
+  /// In the main task, before anything else.
+  void find_resources() {
+    std::size_t t = 0;
+    for (PriorityLock& lock : locks_) {
+      const auto guard = lock.try_acquire();
+      model_.things[t++].resource = last_owned();
+    }
+    for (Semaphore& semaphore : semaphores_) {
+      const auto guard = semaphore.try_acquire();
+      model_.things[t++].resource = last_owned();
+    }
+    for (RWLock& table : tables_) {
+      const auto guard = table.try_write();
+      model_.things[t++].resource = last_owned();
+    }
+    for (std::size_t f = 0; f < futures_.size(); ++f) renew_future(f);
+    channel_.set_owner(current_task());
+    model_.things[channel()].resource = last_owned();
+    channel_.set_owner({});
+  }
+
+  void renew_future(std::size_t f) {
+    futures_[f] = Promise<int>();
+    futures_[f].set_owner(current_task());
+    model_.things[future(f)].resource = last_owned();
+    model_.things[future(f)].owners.clear();
+    futures_[f].set_owner({});
+  }
+
+  // ---- the program ----
+
+  bool over() const { return next_ >= ops_.size() || !model_.wrong.empty(); }
+
+  Op take() {
+    const Op op = ops_[next_++];
+    trace_ = std::to_string(next_) + " " + act_names[static_cast<std::size_t>(op.act)];
+    return op;
+  }
+
+  void check() {
+    history_ += trace_ + " by " + std::to_string(model_.index_of(heirloop::detail::this_thread.task)) + " at " +
+                std::to_string(loop_.dispatches()) + "\n";
+    model_.check(trace_);
+  }
+  void fail(const std::string& what) { model_.fail("at " + trace_ + ": " + what); }
+
+  static double priority_of(std::uint8_t draw) {
+    constexpr double values[] = {-20, -10, -10, -5, 0, 0, 0, 5, 10, 10, 20, priority::always_first, priority::when_idle};
+    return values[draw % std::size(values)];
+  }
+
+  WaitGraphModel::Worker& worker(std::size_t id) { return model_.workers[id]; }
+  std::size_t target(std::uint8_t draw) const { return 1 + draw % (model_.workers.size() - 1); }
+  static Task* self() { return heirloop::detail::this_thread.task; }
+
+  void spawn(std::uint8_t a, std::uint8_t b, TaskGroup* group = nullptr, WaitGraphModel::Group* record = nullptr) {
+    const auto left = std::count_if(model_.workers.begin(), model_.workers.end(),
+                                    [](const auto& w) { return w.task && !w.task.done(); });
+    if (static_cast<std::size_t>(left) > cast_.most) return;
+    const std::size_t id = model_.workers.size();
+    model_.workers.emplace_back().base = priority_of(a);
+    const TaskOptions options{.priority = priority_of(a), .eager_start = b % 4 == 0};
+    if (group == nullptr) {
+      worker(id).task = create_task(work(id), options);
+    } else {
+      try {
+        worker(id).task = group->create_task(work(id), options);
+      } catch (const InvalidStateError&) {
+        return;  // it cancels its tasks already
+      }
+      if (worker(id).task.done()) return;
+      record->children.push_back(id);
+      record->resource = worker(id).task.get()->holdings()->resource;
+    }
+  }
+
+  /// The main task: what it does can't block for long, so that every program goes on.
+  Coro<void> direct() {
+    model_.workers.emplace_back().task = current_task();
+    find_resources();
+    for (std::size_t i = 0; i < cast_.at_first; ++i) spawn(static_cast<std::uint8_t>(2 + 4 * i), 1);
+    while (!over()) {
+      co_await sleep(std::chrono::milliseconds(1));
+      check();
+      if (over()) break;
+      const Op op = take();
+      if (!from_outside(op)) spawn(op.a, op.b);
+      check();
+    }
+    trace_ = "the end";
+    for (int round = 0; round < 100 && model_.wrong.empty(); ++round) {
+      if (all_have_ended()) co_return;
+      let_go();
+      co_await sleep(std::chrono::milliseconds(1));
+      check();
+    }
+    for (std::size_t i = 1; i < model_.workers.size(); ++i) {
+      const TaskRef& task = worker(i).task;
+      if (!task || task.done()) continue;
+      fail("worker " + std::to_string(i) + " never ends" +
+           (task.state() == TaskState::blocked ? ": it waits for " + task.get()->wait()->describe() : ""));
+    }
+  }
+
+  bool all_have_ended() const {
+    return std::all_of(model_.workers.begin() + 1, model_.workers.end(),
+                       [](const auto& w) { return !w.task || w.task.done(); });
+  }
+
+  /// What nobody but the program can do: everybody who waits for a notify, a value, an item or a place has it.
+  void let_go() {
+    for (std::size_t c = 0; c < locks_.size(); ++c) {
+      auto guard = locks_[c].try_acquire();
+      if (!guard) {  // by who may wait for one that waits for a notify
+        for (const std::size_t id : model_.order(c, true)) worker(id).task.cancel("nobody can notify");
+        check();
+        continue;
+      }
+      keep(c, std::move(*guard));
+      conditions_[c].notify_all();
+      check();
+      end_guard(guards_.back());
+    }
+    for (std::size_t f = 0; f < futures_.size(); ++f) set_value(f);
+    // No room: it is promised to senders that have not run yet.
+    while (channel_.waiting_receivers() > 0 && channel_.try_send(next_item_ + 1) == TrySendResult::sent) {
+      channel_items_.push_back(++next_item_);
+    }
+    while (channel_.waiting_senders() > 0) {
+      const auto item = channel_.try_receive();
+      if (!item) break;
+      received(channel_items_, *item);
+    }
+    while (queue_.getter_count() > 0 && queue_.try_put(next_item_ + 1)) queue_items_.push_back(++next_item_);
+    while (queue_.putter_count() > 0) {
+      const auto item = queue_.try_get();
+      if (!item) break;
+      received(queue_items_, *item);
+    }
+    check();
+  }
+
+  /// False when it is not that kind of operation.
+  bool from_outside(const Op& op) {
+    if (op.act != Act::cancel && op.act != Act::raise && op.act != Act::set_priority) return false;
+    if (model_.workers.size() < 2) return true;
+    auto& w = worker(target(op.a));
+    if (!w.task) return true;
+    try {
+      if (op.act == Act::cancel) {
+        if (w.task.cancel("by the program") == w.task.done()) fail("cancel answers wrongly");
+      } else if (op.act == Act::raise) {
+        task_throw(w.task, InterruptException("thrown"));
+      } else {
+        w.base = priority_of(op.b);
+        w.task.set_priority(w.base);
+      }
+    } catch (const InvalidStateError&) {
+      // Refused: done, running, or an undelivered cancel. The check finds whatever it has changed.
+    }
+    return true;
+  }
+
+  Coro<void> work(std::size_t id) {
+    worker(id).task = current_task();
+    worker(id).began = loop_.dispatches();
+    bool ends = false;
+    bool dies = false;
+    std::exception_ptr failure;
+    while (!ends && !over()) {
+      check();
+      const Op op = take();
+      const bool survives = op.b % 3 == 0;
+      try {
+        ends = co_await act(id, op);
+        dies = ends && op.act == Act::die_holding;
+        continue;
+      } catch (const InterruptException&) {
+        ends = !survives;
+      } catch (const Cancelled&) {
+        ends = !survives;
+      } catch (...) {
+        check();
+        continue;
+      }
+      check();
+      if (ends && op.b % 2 == 0) failure = std::current_exception();
+    }
+    check();
+    while (!dies) {  // in another order than acquired
+      Held* held = mine(0);
+      if (held == nullptr) break;
+      end_guard(*held);
+      check();
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  Coro<bool> act(std::size_t id, Op op) {
+    switch (op.act) {
+      case Act::lock:
+        co_await take_share(id, op.act, op.a % locks_.size());
+        break;
+      case Act::permit:
+        co_await take_share(id, op.act, semaphore(op.a));
+        break;
+      case Act::read:
+      case Act::write:
+        co_await take_share(id, op.act, table(op.a));
+        break;
+      case Act::wait:
+        co_await wait(id, op.a);
+        break;
+      case Act::join:
+        co_await join(id, target(op.a));
+        break;
+      case Act::interrupt:
+        co_await interrupt(id, target(op.a));
+        break;
+      case Act::group:
+        co_await group(id, op);
+        break;
+      case Act::limit: {
+        const bool ends = co_await limited(id, op);
+        check();
+        co_return ends;
+      }
+      case Act::future:
+        co_await await_future(id, op.a % futures_.size());
+        break;
+      case Act::send: {
+        const Waiting waiting(*this, id, Waits::send, channel(), false);
+        const int item = ++next_item_;
+        co_await channel_.send(item);
+        channel_items_.push_back(item);
+        break;
+      }
+      case Act::receive: {
+        const Waiting waiting(*this, id, Waits::other, channel(), channel_.empty());
+        received(channel_items_, (co_await channel_.receive()).value());
+        break;
+      }
+      case Act::put: {
+        const int item = ++next_item_;
+        co_await queue_.put(item);
+        queue_items_.push_back(item);
+        break;
+      }
+      case Act::get: {
+        const int item = co_await queue_.get();
+        received(queue_items_, item);
+        break;
+      }
+      case Act::sleep:
+        co_await sleep(std::chrono::microseconds(100 * (op.a % 30)));
+        break;
+      case Act::yield:
+        co_await sleep(0);
+        break;
+      case Act::end:
+      case Act::die_holding:
+        co_return true;
+      default:
+        at_once(op);
+    }
+    check();
+    co_return false;
+  }
+
+  /// What never suspends.
+  void at_once(const Op& op) {
+    Held* held = mine(op.a);
+    switch (op.act) {
+      case Act::try_lock: {
+        const std::size_t l = op.a % locks_.size();
+        const bool free = model_.owners_of(l).empty();
+        auto guard = locks_[l].try_acquire();
+        if (guard.has_value() != free) fail("try_acquire of a lock answers wrongly");
+        if (guard) keep(l, std::move(*guard));
+        break;
+      }
+      case Act::release:
+        if (held != nullptr) release(*held);
+        break;
+      case Act::drop:
+        if (!guards_.empty()) drop(guards_[op.a % guards_.size()]);
+        break;
+      case Act::downgrade:
+        if (held != nullptr && std::holds_alternative<WriteGuard>(held->guard)) {
+          held->guard = std::get<WriteGuard>(held->guard).downgrade();
+          model_.gave(held->thing, self());
+          model_.took(held->thing, self());
+        }
+        break;
+      case Act::transfer:
+        if (held != nullptr) transfer(*held, target(op.b));
+        break;
+      case Act::notify:
+        notify(op.a % locks_.size(), 1 + op.b % 2U);
+        break;
+      case Act::set_value:
+        set_value(op.a % futures_.size());
+        break;
+      case Act::future_owner:
+        set_owner(future(op.a % futures_.size()), op.b);
+        break;
+      case Act::channel_owner:
+        set_owner(channel(), op.b);
+        break;
+      case Act::advance:
+        driver_.sim().advance(std::chrono::microseconds(100 * (op.a % 30)));
+        break;
+      case Act::spawn:
+        spawn(op.a, op.b);
+        break;
+      default:
+        from_outside(op);
+    }
+  }
+
+  // ---- waits ----
+
+  /// The wait that a worker is about to begin, and whether it has to be refused.
+  class Waiting {
+   public:
+    Waiting(OwnersProgram& program, std::size_t id, Waits waits, std::size_t thing, bool depends, bool owns_at_once = false)
+        : worker_(program.worker(id)) {
+      if (depends) program.model_.refusals += program.model_.stuck_if_waits_for(id, thing) ? 1 : 0;
+      worker_.waits = waits;
+      worker_.thing = thing;
+      worker_.at_once = owns_at_once;
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    ~Waiting() {
+      worker_.waits = Waits::nothing;
+      worker_.at_once = worker_.on_lock = worker_.owner_died = false;
+    }
+
+   private:
+    WaitGraphModel::Worker& worker_;
+  };
+
+  Coro<void> take_share(std::size_t id, Act act, std::size_t t) {
+    const bool writes = act == Act::write;
+    bool free = false;
+    if (act == Act::read) {
+      free = may_read(id, t);
+    } else if (act == Act::permit) {
+      free = model_.owners_of(t).size() < cast_.permits[t - cast_.locks];
+    } else {
+      free = model_.owners_of(t).empty();
+    }
+    const bool depends = !free && act != Act::read;
+    const Waiting waiting(*this, id, writes ? Waits::write : Waits::share, t, depends, free);
+    if (act == Act::lock) {
+      keep(t, co_await locks_[t].acquire());
+    } else if (act == Act::permit) {
+      keep(t, co_await semaphores_[t - cast_.locks].acquire());
+    } else if (act == Act::read) {
+      keep(t, co_await tables_[t - table(0)].read());
+    } else {
+      keep(t, co_await tables_[t - table(0)].write());
+    }
+  }
+
+  /// Readers whose urgency has risen above the writers' go in first, and lend nothing from then on. When the worker has to
+  /// wait then, it is reckoned whether that is refused.
+  bool may_read(std::size_t id, std::size_t t) {
+    const auto owners = model_.owners_of(t);
+    const bool written = std::any_of(owners.begin(), owners.end(), [](const auto& o) { return o.writes; });
+    std::vector<std::size_t> gone;
+    while (!written) {
+      const auto order = model_.order(t, false, gone);
+      if (order.empty()) return true;
+      if (worker(order[0]).waits == Waits::write) {
+        if (!owners.empty() || !gone.empty()) {
+          if (model_.would_pass(id, order[0], gone)) return true;
+        } else {
+          fail("a table is free and somebody waits");
+        }
+        break;
+      }
+      gone.push_back(order[0]);
+    }
+    model_.refusals += model_.stuck_if_waits_for(id, t, gone) ? 1 : 0;
+    return false;
+  }
+
+  Coro<void> wait(std::size_t id, std::uint8_t draw) {
+    Held* held = nullptr;
+    for (Held& h : guards_) {
+      if (h.owner == self() && h.thing < locks_.size() && (held == nullptr || draw % 2 == 0)) held = &h;
+    }
+    if (held == nullptr) co_return;
+    const std::size_t c = held->thing;
+    model_.gave(c, self());
+    worker(id).retake_refused = false;
+    std::exception_ptr error;
+    try {
+      const Waiting waiting(*this, id, Waits::condition, c, false);
+      co_await conditions_[c].wait();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (locks_[c].held_by_current_task() == worker(id).retake_refused) fail("a condition's wait ended wrongly");
+    if (worker(id).retake_refused) {
+      for (std::size_t i = 0; i < guards_.size(); ++i) {
+        if (guards_[i].thing != c || guards_[i].owner != self()) continue;
+        guards_.erase(guards_.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+    } else {
+      model_.took(c, self());
+    }
+    if (error) std::rethrow_exception(error);
+  }
+
+  void notify(std::size_t c, std::size_t n) {
+    if (!locks_[c].held_by_current_task()) return;
+    auto order = model_.order(c, true);
+    order.resize(std::min(order.size(), n));
+    if (conditions_[c].notify(n) != order.size()) fail("notify counts wrongly");
+    for (const std::size_t id : order) {
+      if (worker(id).task.get()->wait()->nodes()->queue()->resource() == nullptr) fail("notify chose another");
+    }
+  }
+
+  Coro<void> join(std::size_t id, std::size_t other) {
+    const TaskRef task = worker(other).task;
+    if (!task) co_return;
+    if (!task.done()) model_.refusals += model_.stuck_if_waits(id, Needs::all, {task.get()}) ? 1 : 0;
+    co_await PriorityTask<void>(static_cast<heirloop::detail::TaskBlock<void>*>(task.get()));
+  }
+
+  Coro<void> interrupt(std::size_t id, std::size_t other) {
+    const TaskRef task = worker(other).task;
+    if (!task) co_return;
+    const auto& victim = worker(other);
+    bool refused = false;
+    if (model_.blocked(victim) && victim.waits == Waits::condition && victim.on_lock) {
+      std::vector<std::size_t> replaced;
+      for (std::size_t i = 0; i < model_.workers.size(); ++i) {
+        if (worker(i).interrupts == other) replaced.push_back(i);
+      }
+      refused = model_.stuck_if_waits(id, Needs::all, {task.get()}, replaced);
+    }
+    model_.refusals += refused ? 1 : 0;
+    struct Interrupting {
+      std::size_t& whom;
+      ~Interrupting() { whom = none; }
+    };
+    worker(id).interrupts = other;
+    const Interrupting interrupting{worker(id).interrupts};
+    try {
+      co_await task_interrupt(task, InterruptException("interrupted"));
+    } catch (const InvalidStateError&) {
+      model_.refusals -= refused ? 1 : 0;
+    }
+  }
+
+  Coro<bool> limited(std::size_t id, Op op) {
+    if (over()) co_return false;
+    struct Limited {
+      Limited(std::vector<const TimeLimit*>& all, std::int64_t span_ns) : limits(all), limit(span_ns) {
+        limits.push_back(&limit);
+      }
+      Limited(const Limited&) = delete;
+      Limited& operator=(const Limited&) = delete;
+      ~Limited() { limits.pop_back(); }
+      std::vector<const TimeLimit*>& limits;
+      TimeLimit limit;
+    };
+    Limited inside(worker(id).limits, 100'000 * (op.a % 30));
+    try {
+      const Op next = take();
+      co_return co_await act(id, next);
+    } catch (const Cancelled&) {
+      if (!inside.limit.end()) throw;
+    }
+    co_return false;
+  }
+
+  Coro<void> group(std::size_t id, Op op) {
+    WaitGraphModel::Group record{.of = id, .resource = nullptr, .children = {}};
+    struct Open {
+      Open(WaitGraphModel& of, WaitGraphModel::Group& record, std::size_t who) : model(of), id(who) {
+        model.groups.push_back(&record);
+        outer = &record;
+      }
+      Open(const Open&) = delete;
+      Open& operator=(const Open&) = delete;
+      ~Open() {
+        std::erase(model.groups, outer);
+        model.workers[id].counts_loosely = model.workers[id].ends_group = false;
+      }
+      WaitGraphModel& model;
+      std::size_t id;
+      WaitGraphModel::Group* outer;
+    };
+    const Open open(model_, record, id);
+    auto body = [this, id, op, &record](TaskGroup& group) -> Coro<void> {
+      struct Loosely {
+        bool& loosely;
+        bool well = false;
+        ~Loosely() { loosely = loosely || !well; }
+      };
+      Loosely end{worker(id).counts_loosely};
+      for (unsigned i = 0; i <= op.b % 3U; ++i) spawn(static_cast<std::uint8_t>(op.a + i), op.b, &group, &record);
+      check();
+      for (unsigned i = 0; i < op.a % 3U && !over(); ++i) {
+        const Op next = take();
+        if (co_await act(id, next)) break;
+      }
+      end.well = true;
+      end_of_group(id, record);
+    };
+    co_await with_task_group(body);
+  }
+
+  void end_of_group(std::size_t id, const WaitGraphModel::Group& record) {
+    std::vector<const Task*> open;
+    for (const std::size_t child : record.children) {
+      if (!worker(child).task.done()) open.push_back(worker(child).task.get());
+    }
+    worker(id).ends_group = true;
+    if (open.empty() || !model_.stuck_if_waits(id, Needs::all, open)) return;
+    ++model_.refusals;
+    worker(id).counts_loosely = true;  // it tries again
+  }
+
+  Coro<void> await_future(std::size_t id, std::size_t f) {
+    const Future<int> outcome = futures_[f].future();
+    const int expected = generation_;
+    const Waiting waiting(*this, id, Waits::other, future(f), true);
+    const int value = co_await outcome;
+    if (value <= expected) fail("a future has the value of another");
+  }
+
+  // ---- what is held ----
+
+  /// One of the guards whose owner is the current task; null when there is none.
+  Held* mine(std::size_t draw) {
+    std::vector<Held*> all;
+    for (Held& h : guards_) {
+      if (h.owner == self()) all.push_back(&h);
+    }
+    return all.empty() ? nullptr : all[draw % all.size()];
+  }
+
+  template <class G>
+  void keep(std::size_t thing, G guard) {
+    model_.took(thing, self(), std::is_same_v<G, WriteGuard>);
+    worker(model_.index_of(self())).waits = Waits::nothing;
+    guards_.push_back({thing, self(), Guard(std::move(guard))});
+  }
+
+  void end_guard(Held& held) {
+    const auto at = guards_.begin() + (&held - guards_.data());
+    model_.gave(held.thing, held.owner);
+    const Held gone = std::move(held);
+    guards_.erase(at);
+  }
+
+  void release(Held& held) {
+    const std::size_t t = held.thing;
+    const auto order = model_.order(t);
+    std::visit([](auto& guard) { if constexpr (requires { guard.release(); }) guard.release(); }, held.guard);
+    end_guard(held);
+    if (t < table(0) && !order.empty() && !model_.elected(worker(order[0]))) fail("a release went to another");
+  }
+
+  /// By anybody, also of who has ended.
+  void drop(Held& held) {
+    const auto& owner = worker(model_.index_of(held.owner));
+    if (owner.waits == Waits::condition && owner.thing == held.thing) return;
+    if (owner.task.done()) {
+      guards_.erase(guards_.begin() + (&held - guards_.data()));
+    } else {
+      end_guard(held);
+    }
+  }
+
+  void transfer(Held& held, std::size_t to) {
+    const TaskRef task = worker(to).task;
+    if (!task || std::holds_alternative<LockGuard>(held.guard)) return;
+    const bool refused = !task.done() && model_.stuck_if_owned(held.thing, self(), task.get());
+    const bool writes = std::holds_alternative<WriteGuard>(held.guard);
+    model_.refusals += refused ? 1 : 0;
+    try {
+      std::visit([&](auto& guard) { if constexpr (requires { guard.transfer(task); }) guard.transfer(task); }, held.guard);
+    } catch (const DeadlockError&) {
+      return;
+    } catch (const InvalidStateError&) {
+      if (!task.done()) fail("a transfer was refused as misuse");
+      return;
+    }
+    model_.gave(held.thing, self());
+    model_.took(held.thing, task.get(), writes);
+    held.owner = task.get();
+  }
+
+  /// Of a future or the channel.
+  void set_owner(std::size_t t, std::uint8_t draw) {
+    const TaskRef task = draw % 5 == 0 ? TaskRef() : worker(target(draw)).task;
+    auto& owners = model_.things[t].owners;
+    const Task* from = owners.empty() ? nullptr : owners[0].task;
+    if (task && !task.done()) model_.refusals += model_.stuck_if_owned(t, from, task.get()) ? 1 : 0;
+    try {
+      if (t == channel()) {
+        channel_.set_owner(task);
+      } else {
+        futures_[t - future(0)].set_owner(task);
+      }
+    } catch (const DeadlockError&) {
+      return;
+    } catch (const InvalidStateError&) {
+      if (!task.done()) fail("an owner was refused as misuse");
+      return;
+    }
+    owners.clear();
+    if (task) owners.push_back({task.get()});
+  }
+
+  void set_value(std::size_t f) {
+    futures_[f].set_value(++generation_);
+    renew_future(f);
+  }
+
+  // ---- items ----
+
+  void received(std::deque<int>& items, int item) {
+    if (items.empty() || items.front() != item) return fail("an item is out of order, doubled or lost");
+    items.pop_front();
+  }
+
+  LogCapture log_;
+  WatchedDriver driver_;
+  Loop loop_;
+  WaitGraphModel model_;
+  Cast cast_;
+  std::vector<Op> ops_;
+  std::deque<PriorityLock> locks_;
+  std::deque<PriorityCondition> conditions_;  // one for each lock
+  std::deque<Semaphore> semaphores_;
+  std::deque<RWLock> tables_;
+  std::vector<Promise<int>> futures_;
+  Channel<int> channel_{2, "items"};
+  Queue<int> queue_{2, "jobs"};
+  std::deque<int> channel_items_;  // that were put and not got
+  std::deque<int> queue_items_;
+  int next_item_ = 0;
+  int generation_ = 0;
+  std::vector<Held> guards_;  // of all, of those who have ended too
+  std::size_t next_ = 0;
+  std::string trace_ = "the start";
+  std::string history_;
+};
+
+}  // namespace heirloop::testing
