@@ -10,7 +10,8 @@
 // 3. A waiter stands in its queue with what its task has; the queue goes to the least (policy key of that and of the begin
 //    of the wait, order of coming).
 // 4. "Can go on" is the least solution too: over all owners or any; who isn't blocked can, and who has a time limit before
-//    it. Nobody is ever without it; a wait is refused exactly when it would be.
+//    it. A wait is refused exactly when it would be without. Nobody comes to be without it later, but who waits for an item
+//    of a channel with a named owner, when a sender that was about to put one is stopped: anybody may still send.
 #pragma once
 
 #include <heirloop/sched/time_limit.hpp>
@@ -52,6 +53,7 @@ class WaitGraphModel final : public StepObserver {
     std::string name;
     const Resource* resource = nullptr;
     Needs needs = Needs::all;
+    bool is_channel = false;         // its named owner decides what becomes of it; senders own it for a moment
     std::vector<Owner> owners;       // as the workers have said
     std::vector<const Task*> seen;   // all of them, at the last look
   };
@@ -156,7 +158,7 @@ class WaitGraphModel final : public StepObserver {
     const std::uint32_t me = bit_of(workers[id].task.get());
     for (const std::size_t i : also_go_on) blocked_ &= ~bit_of(workers[i].task.get());
     blocked_ |= me;
-    edges_.push_back({place_of(workers[id].task.get()), nullptr, needs, mask, mask != 0});
+    edges_.push_back({place_of(workers[id].task.get()), nullptr, needs, mask, mask != 0, false, 0, 0});
     return (able() & me) == 0;
   }
   bool stuck_if_waits_for(std::size_t id, std::size_t thing, const std::vector<std::size_t>& also_go_on = {}) {
@@ -245,8 +247,10 @@ class WaitGraphModel final : public StepObserver {
     Worker& w = workers[running_];
     w.counts_loosely = w.counts_loosely || w.ends_group;
     if (w.waits == Waits::condition && !elected(w) && !owners_of(w.thing).empty()) {
-      // It takes the lock again, whatever happens.
+      // It takes the lock again, whatever happens: no limit ends that.
+      const auto limits = std::exchange(w.limits, {});
       w.retake_refused = stuck_if_waits_for(running_, w.thing);
+      w.limits = limits;
       refusals += w.retake_refused ? 1 : 0;
     }
   }
@@ -259,6 +263,7 @@ class WaitGraphModel final : public StepObserver {
     Needs needs = Needs::all;
     std::uint32_t owners = 0;  // bits by place in live_
     bool has_owner = false;
+    bool for_item = false;
     std::int64_t since_ns = 0;
     std::uint64_t order = 0;
   };
@@ -324,6 +329,7 @@ class WaitGraphModel final : public StepObserver {
     for (std::size_t t = 0; t < things.size(); ++t) {
       if (things[t].resource != resource) continue;
       edge.needs = things[t].needs;
+      edge.for_item = things[t].is_channel;
       for (const Owner& owner : owners_of(t)) add(owner.task);
       return;
     }
@@ -363,7 +369,8 @@ class WaitGraphModel final : public StepObserver {
     return std::any_of(w.limits.begin(), w.limits.end(), [](const TimeLimit* l) { return !l->expired(); });
   }
 
-  std::uint32_t able() const {
+  /// `items_come`: as if for every channel there were a sender.
+  std::uint32_t able(bool items_come = false) const {
     std::uint32_t all = 0;
     for (std::size_t place = 0; place < live_.size(); ++place) {
       const std::uint32_t bit = std::uint32_t{1} << place;
@@ -373,9 +380,9 @@ class WaitGraphModel final : public StepObserver {
       before = all;
       std::uint32_t held_back = 0;
       for (const Edge& edge : edges_) {
-        const bool goes_on = !edge.has_owner || (edge.needs == Needs::any ? (edge.owners & all) != 0
-                                                                          : (edge.owners & ~all) == 0);
-        if (!goes_on) held_back |= std::uint32_t{1} << edge.waiter;
+        const bool one_is_enough = edge.needs == Needs::any;
+        const bool owners_go_on = one_is_enough ? (edge.owners & all) != 0 : (edge.owners & ~all) == 0;
+        if (edge.has_owner && !owners_go_on && !(items_come && edge.for_item)) held_back |= std::uint32_t{1} << edge.waiter;
       }
       const std::uint32_t everybody = live_.size() >= 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << live_.size()) - 1;
       all |= everybody & ~held_back;
@@ -407,7 +414,7 @@ class WaitGraphModel final : public StepObserver {
         Thing& thing = things[t];
         if (std::erase_if(thing.owners, [&](const Owner& o) { return o.task == dead; }) == 0) continue;
         const bool sole = std::all_of(thing.seen.begin(), thing.seen.end(), [&](const Task* o) { return o == dead; });
-        if (!sole && !ends_with_named_owner(thing)) continue;
+        if (!sole && !thing.is_channel) continue;
         for (Worker& w : workers) {
           if (w.task && w.queued_on == thing.resource && !blocked(w)) w.owner_died = true;
           if (w.owner_died) w.on_lock = false;
@@ -415,7 +422,6 @@ class WaitGraphModel final : public StepObserver {
       }
     }
   }
-  static bool ends_with_named_owner(const Thing& thing) { return thing.name == "channel"; }
 
   /// A group that could never end has ended the waits of its tasks, also of those that took a condition's lock again.
   void notice_forced() {
@@ -565,7 +571,7 @@ class WaitGraphModel final : public StepObserver {
       if (!ran_loosely()) return "a deadlock was reported where there is none";
       refusals = loop.deadlocks();
     }
-    const std::uint32_t stuck = blocked_ & ~able();
+    const std::uint32_t stuck = blocked_ & ~able(true);
     if (stuck == 0) return {};
     return "worker " + std::to_string(live_[static_cast<std::size_t>(std::countr_zero(stuck))]) + " waits for ever";
   }

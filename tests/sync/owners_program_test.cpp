@@ -4,7 +4,9 @@
 #include "support/owners_program.hpp"
 #include "support/property.hpp"
 
+#include <cstdlib>
 #include <iostream>
+#include <memory>
 
 namespace heirloop::testing {
 namespace {

@@ -1,0 +1,255 @@
+// What the programs of owners_program.hpp play with: a loop under virtual time, its model, and every primitive; who holds
+// which guard; which items are under way.
+//
+// Base of OwnersProgram, which says what happens when.
+//
+// 1. What is taken, given back or given on here is told to the model in the same call.
+// 2. A guard stays in `guards_` when its owner has ended: it outlives the task.
+#pragma once
+
+#include <heirloop/sched/future.hpp>
+#include <heirloop/sync/channel.hpp>
+#include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/lock.hpp>
+#include <heirloop/sync/queue.hpp>
+#include <heirloop/sync/rw_lock.hpp>
+#include <heirloop/sync/semaphore.hpp>
+
+#include "support/wait_graph_model.hpp"
+#include "support/watched_driver.hpp"
+
+#include <deque>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace heirloop::testing {
+
+/// How much of everything there is.
+struct Cast {
+  std::size_t locks = 3;
+  std::vector<std::size_t> permits{1, 2, 3};  // of each semaphore
+  std::size_t tables = 2;
+  std::size_t futures = 2;
+  std::size_t at_first = 3;  // workers
+  std::size_t most = 8;      // workers that have not ended
+};
+
+class OwnersStage {
+ protected:
+  using Waits = WaitGraphModel::Waits;
+  using Guard = std::variant<LockGuard, Permit, ReadGuard, WriteGuard>;
+  struct Held {
+    std::size_t thing;
+    const Task* owner;
+    Guard guard;
+  };
+  static constexpr std::size_t none = WaitGraphModel::none;
+
+  OwnersStage(const LoopOptions& options, const Cast& cast)
+      : driver_([this] { model_.check(trace_); }),
+        loop_(driver_, options),
+        model_(loop_),
+        cast_(cast),
+        futures_(cast.futures) {
+    for (std::size_t i = 0; i < cast.locks; ++i) locks_.emplace_back();
+    for (PriorityLock& lock : locks_) conditions_.emplace_back(lock);
+    for (const std::size_t n : cast.permits) semaphores_.emplace_back(static_cast<std::ptrdiff_t>(n));
+    for (std::size_t i = 0; i < cast.tables; ++i) tables_.emplace_back();
+    name_things();
+  }
+  OwnersStage(const OwnersStage&) = delete;
+  OwnersStage& operator=(const OwnersStage&) = delete;
+  ~OwnersStage() = default;
+
+  /// When every task has ended and there was no difference.
+  void check_end() {
+    guards_.clear();
+    for (const PriorityLock& l : locks_) {
+      if (l.locked()) model_.fail("a lock is held at the end");
+    }
+    for (std::size_t i = 0; i < semaphores_.size(); ++i) {
+      if (semaphores_[i].available() != cast_.permits[i]) model_.fail("a permit is missing at the end");
+    }
+    for (const RWLock& t : tables_) {
+      if (t.locked()) model_.fail("a reader-writer lock is held at the end");
+    }
+    while (const auto item = channel_.try_receive()) received(channel_items_, *item);
+    while (const auto item = queue_.try_get()) received(queue_items_, *item);
+    if (!channel_items_.empty() || !queue_items_.empty()) model_.fail("an item is lost");
+  }
+
+  // ---- things, by number: locks, semaphores, tables, futures, the channel ----
+
+  std::size_t semaphore(std::uint8_t draw) const { return cast_.locks + draw % semaphores_.size(); }
+  std::size_t table(std::uint8_t draw) const { return cast_.locks + semaphores_.size() + draw % tables_.size(); }
+  std::size_t future(std::size_t f) const { return cast_.locks + semaphores_.size() + tables_.size() + f; }
+  std::size_t channel() const { return future(futures_.size()); }
+
+  void name_things() {
+    const auto add = [this](const std::string& name, Needs needs) {
+      model_.things.push_back({name, nullptr, needs, name == "channel", {}, {}});
+    };
+    for (std::size_t i = 0; i < locks_.size(); ++i) add("lock " + std::to_string(i), Needs::all);
+    for (std::size_t i = 0; i < semaphores_.size(); ++i) add("semaphore " + std::to_string(i), Needs::any);
+    for (std::size_t i = 0; i < tables_.size(); ++i) add("table " + std::to_string(i), Needs::all);
+    for (std::size_t i = 0; i < futures_.size(); ++i) add("future " + std::to_string(i), Needs::all);
+    add("channel", Needs::any);
+  }
+
+  /// What the current task has come to own last.
+  static const Resource* last_owned() { return current_task().get()->holdings()->resource; }
+
+  /// In the main task, before anything else.
+  void find_resources() {
+    std::size_t t = 0;
+    for (PriorityLock& lock : locks_) {
+      const auto guard = lock.try_acquire();
+      model_.things[t++].resource = last_owned();
+    }
+    for (Semaphore& semaphore : semaphores_) {
+      const auto guard = semaphore.try_acquire();
+      model_.things[t++].resource = last_owned();
+    }
+    for (RWLock& table : tables_) {
+      const auto guard = table.try_write();
+      model_.things[t++].resource = last_owned();
+    }
+    for (std::size_t f = 0; f < futures_.size(); ++f) renew_future(f);
+    channel_.set_owner(current_task());
+    model_.things[channel()].resource = last_owned();
+    channel_.set_owner({});
+  }
+
+  void renew_future(std::size_t f) {
+    futures_[f] = Promise<int>();
+    futures_[f].set_owner(current_task());
+    model_.things[future(f)].resource = last_owned();
+    model_.things[future(f)].owners.clear();
+    futures_[f].set_owner({});
+  }
+
+  void fail(const std::string& what) { model_.fail("at " + trace_ + ": " + what); }
+
+  WaitGraphModel::Worker& worker(std::size_t id) { return model_.workers[id]; }
+  static Task* self() { return heirloop::detail::this_thread.task; }
+
+  // ---- what is held ----
+
+  /// One of the guards whose owner is the current task; null when there is none.
+  Held* mine(std::size_t draw) {
+    std::vector<Held*> all;
+    for (Held& h : guards_) {
+      if (h.owner == self()) all.push_back(&h);
+    }
+    return all.empty() ? nullptr : all[draw % all.size()];
+  }
+
+  template <class G>
+  void keep(std::size_t thing, G guard) {
+    model_.took(thing, self(), std::is_same_v<G, WriteGuard>);
+    worker(model_.index_of(self())).waits = Waits::nothing;
+    guards_.push_back({thing, self(), Guard(std::move(guard))});
+  }
+
+  void end_guard(Held& held) {
+    const auto at = guards_.begin() + (&held - guards_.data());
+    model_.gave(held.thing, held.owner);
+    const Held gone = std::move(held);
+    guards_.erase(at);
+  }
+
+  void release(Held& held) {
+    const std::size_t t = held.thing;
+    const auto order = model_.order(t);
+    std::visit([](auto& guard) { if constexpr (requires { guard.release(); }) guard.release(); }, held.guard);
+    end_guard(held);
+    if (t < table(0) && !order.empty() && !model_.elected(worker(order[0]))) fail("a release went to another");
+  }
+
+  /// By anybody, also of who has ended.
+  void drop(Held& held) {
+    const auto& owner = worker(model_.index_of(held.owner));
+    if (owner.waits == Waits::condition && owner.thing == held.thing) return;
+    if (owner.task.done()) {
+      guards_.erase(guards_.begin() + (&held - guards_.data()));
+    } else {
+      end_guard(held);
+    }
+  }
+
+  void transfer(Held& held, std::size_t to) {
+    const TaskRef task = worker(to).task;
+    if (!task || std::holds_alternative<LockGuard>(held.guard)) return;
+    const bool refused = !task.done() && model_.stuck_if_owned(held.thing, self(), task.get());
+    const bool writes = std::holds_alternative<WriteGuard>(held.guard);
+    model_.refusals += refused ? 1 : 0;
+    try {
+      std::visit([&](auto& guard) { if constexpr (requires { guard.transfer(task); }) guard.transfer(task); }, held.guard);
+    } catch (const DeadlockError&) {
+      return;
+    } catch (const InvalidStateError&) {
+      if (!task.done()) fail("a transfer was refused as misuse");
+      return;
+    }
+    model_.gave(held.thing, self());
+    model_.took(held.thing, task.get(), writes);
+    held.owner = task.get();
+  }
+
+  /// Of a future or the channel.
+  void set_owner(std::size_t t, const TaskRef& task) {
+    auto& owners = model_.things[t].owners;
+    const Task* from = owners.empty() ? nullptr : owners[0].task;
+    if (task && !task.done()) model_.refusals += model_.stuck_if_owned(t, from, task.get()) ? 1 : 0;
+    try {
+      if (t == channel()) {
+        channel_.set_owner(task);
+      } else {
+        futures_[t - future(0)].set_owner(task);
+      }
+    } catch (const DeadlockError&) {
+      return;
+    } catch (const InvalidStateError&) {
+      if (!task.done()) fail("an owner was refused as misuse");
+      return;
+    }
+    owners.clear();
+    if (task) owners.push_back({task.get()});
+  }
+
+  void set_value(std::size_t f) {
+    futures_[f].set_value(++generation_);
+    renew_future(f);
+  }
+
+  // ---- items ----
+
+  void received(std::deque<int>& items, int item) {
+    if (items.empty() || items.front() != item) return fail("an item is out of order, doubled or lost");
+    items.pop_front();
+  }
+
+  LogCapture log_;
+  WatchedDriver driver_;
+  Loop loop_;
+  WaitGraphModel model_;
+  Cast cast_;
+  std::deque<PriorityLock> locks_;
+  std::deque<PriorityCondition> conditions_;  // one for each lock
+  std::deque<Semaphore> semaphores_;
+  std::deque<RWLock> tables_;
+  std::vector<Promise<int>> futures_;
+  Channel<int> channel_{2, "items"};
+  Queue<int> queue_{2, "jobs"};
+  std::deque<int> channel_items_;  // that were put and not got
+  std::deque<int> queue_items_;
+  int next_item_ = 0;
+  int generation_ = 0;
+  std::vector<Held> guards_;  // of all, of those who have ended too
+  std::string trace_ = "the start";
+};
+
+}  // namespace heirloop::testing
