@@ -72,6 +72,17 @@ TEST(OwnersProgram, equals_the_naive_model_after_every_dispatch) {
   EXPECT_GT(counts.refusals, 0U);
 }
 
+/// Promise 6: a run is the same to the last dispatch.
+TEST(OwnersProgram, runs_twice_in_the_same_way) {
+  check_property(200, 400, [] {
+    const auto ops = draw_ops();
+    OwnersProgram first(with(PolicyKind::aging), ops);
+    OwnersProgram second(with(PolicyKind::aging), ops);
+    RC_ASSERT(first.run() == second.run());
+    RC_ASSERT(first.history() == second.history());
+  });
+}
+
 TEST(OwnersProgram, equals_the_naive_model_without_inheritance) {
   Counts counts;
   check_property(300, 400, [&] { check_program(with(PolicyKind::strict, false), counts); });
