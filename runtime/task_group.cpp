@@ -1,5 +1,7 @@
 #include <heirloop/runtime/task_group.hpp>
 
+#include <algorithm>
+
 namespace heirloop {
 
 /// A task's membership: the group's share that it holds until it ends.
@@ -47,6 +49,7 @@ void TaskGroup::add(Task& task) {
   members_ = member;
   ++size_;
   link_holding(*member, task);
+  if (closed_) task.loop().cancel(task, "its group cancels its tasks");  // in its eager part something failed
 }
 
 void TaskGroup::owner_died(Holding& holding) noexcept {
@@ -68,16 +71,16 @@ void TaskGroup::child_ended(Task& task) noexcept {
   const std::exception_ptr error = child.exception();
   if (!error) return;
   failures_.push_back(error);
-  if (closed_) return;
-  cancel("a task of the group has failed");
-  if (!body_over_) cancel_body_.send("a task of the group has failed");
+  if (!closed_) cancel("a task of the group has failed");
+  if (!body_over_ && !cancel_body_.is_sent() && failures_.size() == 1) cancel_body_.send("a task of the group has failed");
 }
 
 void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
   closed_ = true;
   for (const Member* member = members_; member != nullptr; member = member->older) {
     Task& task = *member->owner;
-    task.loop().cancel(task, message, forwarded);
+    const bool awaits_owner = task.state() == TaskState::blocked && task.wait()->forwards_to() == &cancel_body_.task();
+    task.loop().cancel(task, message, forwarded && !awaits_owner);
     // A condition's lock is wanted in any case: then its wait ends here, and taking the lock again is refused.
     if (forwarded || task.state() != TaskState::blocked || task.wait()->ends_when_withdrawn()) continue;
     task.loop().wake(*task.wait());
@@ -88,7 +91,8 @@ void TaskGroup::body_failed() noexcept {
   const std::exception_ptr error = std::current_exception();
   if (!detail::handling_cancelled()) {
     interrupted_ = failures_.empty() ? error : nullptr;
-    failures_.push_back(error);
+    // A child's failure may come again, out of the body that awaits it.
+    if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
   } else if (!cancel_body_.take_back()) {
     cancelled_ = error;
   }

@@ -173,6 +173,7 @@ class Promise {
   Promise() : state_(new detail::FutureState<T>()) {}
   Promise(Promise&&) noexcept = default;
   Promise& operator=(Promise&& other) noexcept {
+    if (this == &other) return *this;
     Promise old(std::move(*this));
     state_ = std::move(other.state_);
     return *this;

@@ -14,7 +14,10 @@ Task& checked_current_task() {
 }
 }  // namespace
 
-OwnCancel::OwnCancel() : task_(checked_current_task()), before_(task_.cancel_requests_) {}
+/// A cancel that is not delivered yet is to come out of the block: it does not count as one from before.
+OwnCancel::OwnCancel() : task_(checked_current_task()), before_(task_.cancel_requests_) {
+  if (before_ > 0 && task_.pending_ == Task::Pending::cancel) --before_;
+}
 
 void OwnCancel::send(std::string message) {
   sent_ = true;

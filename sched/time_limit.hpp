@@ -28,6 +28,9 @@ class TimeLimit : private Timer {
   /// From the passing of the time on.
   bool expired() const noexcept { return expired_; }
 
+  /// It is still going to cancel: it has a date, or waits for a throw to be delivered.
+  bool is_pending() const noexcept { return is_set() || waits_for_throw_; }
+
   /// Of the block around this one that has a limit; null when there is none.
   const TimeLimit* outer() const noexcept { return outer_; }
 

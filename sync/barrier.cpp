@@ -23,6 +23,7 @@ bool Barrier::Arrive::await_ready() {
     outcome_ = Outcome::broken;
     return goes_on(task);
   }
+  outcome_ = Outcome::waiting;
   barrier_.arrived_.push_back(this);
   if (barrier_.arrived_.size() < barrier_.parties_) return false;
   barrier_.let_go(Outcome::open);

@@ -123,7 +123,7 @@ class ReceiveOp : public ChannelOp {
   }
 
   /// Who meets others need not give way: it is they who run out.
-  bool ends_by_itself() const noexcept { return channel().is_rendezvous(); }
+  bool ends_by_itself() const noexcept { return state_ == State::right && channel().is_rendezvous(); }
   void gives_way() noexcept {}
   WaiterQueue& queue() const noexcept { return channel().waiters(); }
 
@@ -159,7 +159,7 @@ class SendOp : public ChannelOp {
   SendOp(Wait& wait, SendOp&& like) noexcept : SendOp(wait, like.channel(), like.item_) {}
 
   bool begin() { return channel().may_send(*this); }
-  bool ends_by_itself() const noexcept { return channel().is_rendezvous(); }
+  bool ends_by_itself() const noexcept { return state_ == State::right && channel().is_rendezvous(); }
   void gives_way() noexcept {
     if (state_ == State::right) hold_meanwhile(*this_thread.task);
   }

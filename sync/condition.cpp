@@ -64,6 +64,7 @@ void PriorityCondition::check_held(const char* what) const {
 
 Coro<void> PriorityCondition::wait() {
   check_held("waiting for a notify");
+  const std::uint64_t turn = lock_.turn_;  // the caller's guard stands for it, now and afterwards
   std::exception_ptr withdrawn;
   try {
     Notified notified(*this);
@@ -71,7 +72,10 @@ Coro<void> PriorityCondition::wait() {
   } catch (...) {
     withdrawn = std::current_exception();
   }
-  if (!withdrawn) co_return;
+  if (!withdrawn) {
+    lock_.turn_ = turn;
+    co_return;
+  }
   while (!lock_.held_by_current_task()) {
     try {
       Retake retake(lock_);
@@ -82,6 +86,7 @@ Coro<void> PriorityCondition::wait() {
       withdrawn = std::current_exception();  // a later interrupt replaces the first
     }
   }
+  lock_.turn_ = turn;
   std::rethrow_exception(withdrawn);
 }
 

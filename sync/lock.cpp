@@ -33,7 +33,7 @@ void PriorityLock::owner_died(Holding&) noexcept {
 void LockGuard::drop_foreign() noexcept {
   logger().warn("a guard of {} is destroyed by a task that does not hold it", lock_->describe());
   // An owner that died has left the lock free or to another task; then there is nothing of ours to give back.
-  if (lock_->owner() == owner_) lock_->hand_over();
+  if (*this) lock_->hand_over();
 }
 
 AbortResult PriorityLock::Acquire::abort() noexcept {

@@ -8,6 +8,7 @@
 //    on to the next in the same call.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -70,7 +71,10 @@ class PriorityLock final : private Resource {
   friend class LockGuard;
   friend class PriorityCondition;
 
-  void take(Task& task) noexcept { link_holding(holding_, task); }
+  void take(Task& task) noexcept {
+    turn_ = ++turns_;
+    link_holding(holding_, task);
+  }
 
   /// From the owner to the next waiter, or to nobody.
   void hand_over() noexcept {
@@ -81,6 +85,8 @@ class PriorityLock final : private Resource {
   void owner_died(Holding& holding) noexcept override;
 
   Holding holding_;
+  std::uint64_t turns_ = 0;  // ownerships so far
+  std::uint64_t turn_ = 0;   // the present one: a guard knows its own; the same again after a condition's wait
   std::string_view name_;
 };
 
@@ -88,24 +94,25 @@ class PriorityLock final : private Resource {
 /// and logs; when the lock has another owner by then, it lets that one be.
 class [[nodiscard]] LockGuard {
  public:
-  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock), owner_(lock.owner()) {}
-  LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)), owner_(other.owner_) {}
+  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock), turn_(lock.turn_) {}
+  LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)), turn_(other.turn_) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
     LockGuard old(std::move(*this));
     lock_ = std::exchange(other.lock_, nullptr);
-    owner_ = other.owner_;
+    turn_ = other.turn_;
     return *this;
   }
   [[gnu::always_inline]] ~LockGuard() {
     if (lock_ == nullptr) return;
-    if (detail::this_thread.task == owner_ && lock_->owner() == owner_) [[likely]] {
+    if (lock_->turn_ == turn_ && lock_->held_by_current_task()) [[likely]] {
       lock_->hand_over();
     } else {
       drop_foreign();
     }
   }
 
-  explicit operator bool() const noexcept { return lock_ != nullptr; }
+  /// Whether the lock is held by it: false when it was released or moved from, and when its owner has ended.
+  explicit operator bool() const noexcept { return lock_ != nullptr && lock_->turn_ == turn_ && lock_->locked(); }
 
   /// Errors: InvalidStateError when released before, or by a task that does not hold the lock.
   void release();
@@ -114,7 +121,7 @@ class [[nodiscard]] LockGuard {
   void drop_foreign() noexcept;
 
   PriorityLock* lock_;
-  const Task* owner_;  // to be compared only: it may have ended
+  std::uint64_t turn_;  // the ownership that it stands for
 };
 
 /// Any wait that can stand in the lock's queue.
@@ -159,7 +166,7 @@ inline void PriorityLock::release() {
 }
 
 inline void LockGuard::release() {
-  if (lock_ == nullptr) throw InvalidStateError("this guard has released its lock already");
+  if (!*this) throw InvalidStateError("this guard holds no lock: it has released it, or its owner has ended");
   lock_->release();
   lock_ = nullptr;
 }

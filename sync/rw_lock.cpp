@@ -29,6 +29,7 @@ void RWLock::admit() noexcept {
     auto& waiter = static_cast<Waiter&>(node->wait());
     if (writer_ != nullptr || (waiter.writes_ && (holdings() != nullptr || first != nullptr))) break;
     leave_queues(waiter);
+    waiter.behind_ = nullptr;
     *last = &waiter;
     last = &waiter.behind_;
     if (waiter.writes_) break;
