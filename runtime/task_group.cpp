@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <heirloop/sync/waiter.hpp>
+
 namespace heirloop {
 
 /// A task's membership: the group's share that it holds until it ends.
@@ -11,25 +13,18 @@ struct TaskGroup::Member : Holding, detail::Pooled {
 };
 
 /// The wait for the last child.
-class TaskGroup::End final : public Wait {
+class TaskGroup::End final : public detail::Waiter {
  public:
-  explicit End(TaskGroup& group) noexcept : group_(group), node_(*this) {}
+  explicit End(TaskGroup& group) noexcept : group_(group) {}
 
   bool await_ready() const noexcept { return group_.size_ == 0; }
-  void await_suspend(std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
-    enter_queue(loop, node_, group_.waiters());
-    loop.block(*this, frame);
-  }
-  void await_resume() const {
-    if (task() != nullptr) Loop::resumed();
-  }
+  void await_suspend(std::coroutine_handle<> frame) { suspend(group_.waiters(), frame); }
+  void await_resume() const { waited(); }
   AbortResult abort() noexcept override { return AbortResult::done; }
   std::string describe() const override { return group_.describe(); }
 
  private:
   TaskGroup& group_;
-  WaitNode node_;
 };
 
 std::string TaskGroup::describe() const {
@@ -61,8 +56,7 @@ void TaskGroup::owner_died(Holding& holding) noexcept {
   delete member;
   --size_;
   child_ended(task);
-  if (size_ > 0) return;
-  while (WaitNode* node = waiters().next()) node->wait().task()->loop().wake(node->wait());
+  if (size_ == 0) detail::wake_all(waiters());
 }
 
 void TaskGroup::child_ended(Task& task) noexcept {
@@ -72,7 +66,7 @@ void TaskGroup::child_ended(Task& task) noexcept {
   if (!error) return;
   failures_.push_back(error);
   if (!closed_) cancel("a task of the group has failed");
-  if (!body_over_ && !cancel_body_.is_sent() && failures_.size() == 1) cancel_body_.send("a task of the group has failed");
+  if (!body_over_ && failures_.size() == 1) cancel_body_.send("a task of the group has failed");
 }
 
 void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
@@ -90,7 +84,7 @@ void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
 void TaskGroup::body_failed() noexcept {
   const std::exception_ptr error = std::current_exception();
   if (!detail::handling_cancelled()) {
-    interrupted_ = failures_.empty() ? error : nullptr;
+    body_error_ = failures_.empty() ? error : nullptr;
     // A child's failure may come again, out of the body that awaits it.
     if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
   } else if (!cancel_body_.take_back()) {
@@ -117,7 +111,7 @@ Coro<void> TaskGroup::children_end() {
 }
 
 void TaskGroup::rethrow() {
-  if (interrupted_ && failures_.size() == 1) std::rethrow_exception(interrupted_);
+  if (body_error_ && failures_.size() == 1) std::rethrow_exception(body_error_);
   if (!failures_.empty()) throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
   if (cancelled_) std::rethrow_exception(cancelled_);
 }

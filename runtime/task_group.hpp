@@ -71,7 +71,7 @@ class TaskGroup final : private Resource {
   bool body_over_ = false;
   std::vector<std::exception_ptr> failures_;
   std::exception_ptr cancelled_;    // what cancelled the body or the wait for the children from outside
-  std::exception_ptr interrupted_;  // the body's own exception, when it alone failed
+  std::exception_ptr body_error_;   // what failed first, when that was the body or the wait for the children
 };
 
 /// Runs `body(group)`, a coroutine, as part of the current task; when it has ended, waits for the group's tasks, which

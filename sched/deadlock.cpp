@@ -214,4 +214,13 @@ void transfer_holding(Holding& holding, Task& to) {
   }
 }
 
+void set_owner(Holding& holding, const TaskRef& task) {
+  if (!task) {
+    if (holding.owner != nullptr) unlink_holding(holding);
+    return;
+  }
+  if (task.done()) throw InvalidStateError(task.name() + " can't own " + holding.resource->describe() + ": it is done");
+  transfer_holding(holding, *task.get());
+}
+
 }  // namespace heirloop

@@ -11,13 +11,8 @@ std::string FutureBase::describe() const {
 }
 
 void FutureBase::set_owner(const TaskRef& task) {
-  if (task && task.done()) throw InvalidStateError(task.name() + " can't own a future: it is done");
-  if (done_) return;
-  if (task) {
-    transfer_holding(owner_, *task.get());
-  } else if (owner_.owner != nullptr) {
-    unlink_holding(owner_);
-  }
+  heirloop::set_owner(owner_, task);
+  if (done_ && owner_.owner != nullptr) unlink_holding(owner_);  // nobody waits any more
 }
 
 void FutureBase::owner_died(Holding& holding) noexcept {

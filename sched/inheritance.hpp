@@ -56,8 +56,8 @@ inline void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexc
 /// The current task's wait begins in this queue. Its owners inherit.
 /// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on (a wait in
 /// several queues stands in the others still).
-/// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, else linear in what the wait
-/// depends on.
+/// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, linear along a chain of
+/// waits, at worst quadratic in the blocked tasks on which the wait depends.
 inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
   const Resource* resource = queue.resource();
   if (resource != nullptr && resource->holdings() != nullptr) {
@@ -149,5 +149,9 @@ inline void unlink_holding(Holding& holding) noexcept {
 /// Errors: DeadlockError, with nothing changed, when `to` depends on a waiter of the resource and nobody could go on.
 /// Cost: O(log n) for both owners, and as `enter_queue` when `to` is blocked.
 void transfer_holding(Holding& holding, Task& to);
+
+/// Names the owner of what has one at most; an empty handle: nobody.
+/// Errors: InvalidStateError when the task is done; DeadlockError and cost as `transfer_holding`.
+void set_owner(Holding& holding, const TaskRef& task);
 
 }  // namespace heirloop

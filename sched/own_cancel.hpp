@@ -19,7 +19,6 @@ class OwnCancel {
   OwnCancel();
 
   Task& task() const noexcept { return task_; }
-  bool is_sent() const noexcept { return sent_; }
 
   /// Cancels the task; what it awaits goes first when that is a task.
   void send(std::string message);

@@ -14,14 +14,7 @@ void ChannelCore::throw_owner_died() const {
   throw OwnerDied("the owner of " + describe() + " ended while others waited to receive");
 }
 
-void ChannelCore::set_owner(const TaskRef& task) {
-  if (task && task.done()) throw InvalidStateError(task.name() + " can't own " + describe() + ": it is done");
-  if (task) {
-    transfer_holding(owner_, *task.get());
-  } else if (owner_.owner != nullptr) {
-    unlink_holding(owner_);
-  }
-}
+void ChannelCore::set_owner(const TaskRef& task) { heirloop::set_owner(owner_, task); }
 
 /// Only the named owner: a sender uses its right, or gives it back, before its task ends.
 void ChannelCore::owner_died(Holding& holding) noexcept {

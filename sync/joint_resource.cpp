@@ -39,7 +39,7 @@ void JointResource::owner_died(Holding& holding) noexcept {
   }
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and it is free", dead.name(), describe(),
                  waiters().size());
-  while (WaitNode* node = waiters().next()) static_cast<Waiter&>(node->wait()).owner_died();
+  Waiter::owner_died(waiters());
 }
 
 /// Who leaves the queue may have stood before others who may go in.

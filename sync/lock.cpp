@@ -27,7 +27,7 @@ void PriorityLock::owner_died(Holding&) noexcept {
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and the lock is free", owner()->name(),
                  describe(), waiter_count());
   unlink_holding(holding_);
-  while (WaitNode* node = waiters().next()) static_cast<Waiter&>(node->wait()).owner_died();
+  detail::Waiter::owner_died(waiters());
 }
 
 void LockGuard::drop_foreign() noexcept {

@@ -89,10 +89,12 @@ class Waiter : public CheckpointWait {
 
   WaitNode& node() noexcept { return node_; }
 
-  /// The owner of what is waited for ended without giving it back: the wait ends with OwnerDied.
-  void owner_died() noexcept {
-    owner_died_ = true;
-    task()->loop().wake(*this);
+  /// The owner of what these wait for ended without giving it back: their waits end with OwnerDied.
+  static void owner_died(WaiterQueue& waiters) noexcept {
+    while (WaitNode* node = waiters.next()) {
+      static_cast<Waiter&>(node->wait()).owner_died_ = true;
+      wake(*node);
+    }
   }
 
  protected:

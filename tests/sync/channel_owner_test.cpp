@@ -2,7 +2,7 @@
 #include <heirloop/sync/lock.hpp>
 #include <heirloop/sync/select.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,19 +16,7 @@ using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class ChannelOwner : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
-}
+class ChannelOwner : public StrictTest {};
 
 Coro<void> receive_one(Channel<int>& channel, Order& order, std::string name) {
   try {

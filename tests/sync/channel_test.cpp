@@ -2,7 +2,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/channel.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 #include "sync/counted_new.hpp"
 
 #include <gmock/gmock.h>
@@ -17,15 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
-class ChannelTest : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
+class ChannelTest : public StrictTest {};
 
 /// Notes what it received: "name item", or "name end".
 Coro<void> receive_one(Channel<int>& channel, Order& order, std::string name) {
@@ -40,10 +32,6 @@ Coro<void> send_one(Channel<int>& channel, Order& order, int item) {
   } catch (const ChannelClosed&) {
     order.push_back("closed " + std::to_string(item));
   }
-}
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
 }
 
 TEST_F(ChannelTest, gives_the_items_in_the_order_in_which_they_were_sent) {

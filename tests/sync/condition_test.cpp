@@ -3,7 +3,7 @@
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,14 +14,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class PriorityConditionTest : public ::testing::Test {
+class PriorityConditionTest : public StrictTest {
  public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
   PriorityLock lock{"lock"};
   PriorityCondition condition{lock};
 };
@@ -39,10 +33,6 @@ Coro<void> wait_once(PriorityConditionTest& t, std::string name) {
   }
   EXPECT_TRUE(t.lock.held_by_current_task());
   t.order.push_back(name + " " + end);
-}
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0) {
-  return create_task(std::move(coro), {.priority = priority, .eager_start = true});
 }
 
 TEST_F(PriorityConditionTest, notifies_the_most_urgent_and_among_equals_the_first) {

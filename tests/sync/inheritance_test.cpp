@@ -3,7 +3,7 @@
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -55,10 +55,6 @@ Coro<void> sleep_holding(std::vector<PriorityLock*> locks) {
 }
 
 Coro<void> await_task(PriorityTask<void> task) { co_await task; }
-
-PriorityTask<void> start(Coro<void> coro, double priority, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
-}
 
 TEST_P(Inheritance, goes_through_two_locks) {
   sim.run([](Inheritance& t) -> Coro<void> {

@@ -3,7 +3,7 @@
 #include <heirloop/sync/rw_lock.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,10 +29,6 @@ class JointInheritance : public ::testing::TestWithParam<PolicyKind> {
 
 INSTANTIATE_TEST_SUITE_P(Policies, JointInheritance, ::testing::Values(PolicyKind::strict, PolicyKind::aging),
                          [](const auto& p) { return std::string(to_string(p.param)); });
-
-PriorityTask<void> start(Coro<void> coro, double priority, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
-}
 
 std::vector<double> effective(const std::vector<PriorityTask<void>>& tasks) {
   std::vector<double> values;

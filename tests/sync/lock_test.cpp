@@ -3,7 +3,7 @@
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,24 +18,12 @@ using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class PriorityLockTest : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
+class PriorityLockTest : public StrictTest {};
 
 Coro<void> hold(PriorityLock& lock, Order& order, std::string name, int steps = 0) {
   auto held = co_await lock.acquire();
   order.push_back(name);
   for (int i = 0; i < steps; ++i) co_await sleep(0);
-}
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
 }
 
 TEST_F(PriorityLockTest, passes_to_the_most_urgent_and_among_equals_to_the_first) {

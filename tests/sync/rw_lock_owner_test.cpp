@@ -2,7 +2,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/rw_lock.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,19 +17,7 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class RWLockOwner : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
-}
+class RWLockOwner : public StrictTest {};
 
 Coro<void> note_end(RWLock& lock, bool writes, Order& order, std::string name) {
   try {

@@ -3,7 +3,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/rw_lock.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 #include "sync/counted_new.hpp"
 
 #include <gmock/gmock.h>
@@ -26,11 +26,7 @@ LoopOptions under(PolicyKind policy) {
   return options;
 }
 
-class RWLockTest : public ::testing::Test {
- public:
-  Sim sim{under(PolicyKind::strict)};
-  Order order;
-};
+class RWLockTest : public StrictTest {};
 
 Coro<void> read(RWLock& lock, Order& order, std::string name, std::chrono::nanoseconds span = 1ms) {
   const auto guard = co_await lock.read();
@@ -45,10 +41,6 @@ Coro<void> write(RWLock& lock, Order& order, std::string name, std::chrono::nano
   order.push_back(name);
   co_await sleep(span);
   order.push_back("-" + name);
-}
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
 }
 
 Coro<void> until_free(RWLock& lock) {

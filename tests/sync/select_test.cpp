@@ -2,7 +2,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/select.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 #include "sync/counted_new.hpp"
 
 #include <gtest/gtest.h>
@@ -16,19 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class SelectTest : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0) {
-  return create_task(std::move(coro), {.priority = priority, .eager_start = true});
-}
+class SelectTest : public StrictTest {};
 
 /// Notes "name index item".
 Coro<void> choose(Channel<int>& a, Channel<int>& b, Order& order, std::string name) {

@@ -2,7 +2,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 #include "sync/counted_new.hpp"
 
 #include <gmock/gmock.h>
@@ -18,15 +18,7 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
-class SemaphoreTest : public ::testing::Test {
- public:
-  Sim sim{[] {
-    LoopOptions options;
-    options.policy = PolicyKind::strict;
-    return options;
-  }()};
-  Order order;
-};
+class SemaphoreTest : public StrictTest {};
 
 Coro<void> hold(Semaphore& semaphore, Order& order, std::string name, int steps = 0) {
   const auto permit = co_await semaphore.acquire();
@@ -37,10 +29,6 @@ Coro<void> hold(Semaphore& semaphore, Order& order, std::string name, int steps 
 Coro<void> keep(Semaphore& semaphore, std::optional<Permit>& permit, std::chrono::nanoseconds span) {
   permit.emplace(co_await semaphore.acquire());
   co_await sleep(span);
-}
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
 }
 
 TEST_F(SemaphoreTest, lets_in_as_many_as_it_has_permits) {

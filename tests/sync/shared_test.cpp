@@ -2,7 +2,7 @@
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/shared.hpp>
 
-#include "support/sim.hpp"
+#include "sync/waiting.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,10 +26,6 @@ class SharedTest : public ::testing::Test {
  public:
   Sim sim{};
 };
-
-PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
-  return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
-}
 
 Coro<void> append(Shared<Numbers>& numbers, int value) {
   auto held = co_await numbers.lock();

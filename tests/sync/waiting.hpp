@@ -14,6 +14,13 @@
 
 namespace heirloop::testing {
 
+/// A loop under `strict` in virtual time, and who did what in which order.
+class StrictTest : public ::testing::Test {
+ public:
+  Sim sim{{.policy = PolicyKind::strict}};
+  Order order;
+};
+
 /// Runs up to its first suspension.
 inline PriorityTask<void> start(Coro<void> coro, double priority = 0, std::string_view name = {}) {
   return create_task(std::move(coro), {.name = name, .priority = priority, .eager_start = true});
