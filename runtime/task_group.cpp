@@ -69,15 +69,22 @@ void TaskGroup::child_ended(Task& task) noexcept {
   if (!body_over_ && failures_.size() == 1) cancel_body_.send("a task of the group has failed");
 }
 
-void TaskGroup::cancel_members(const std::string& message, bool forwarded) {
+void TaskGroup::cancel(const std::string& message) {
   closed_ = true;
   for (const Member* member = members_; member != nullptr; member = member->older) {
     Task& task = *member->owner;
-    const bool awaits_owner = task.state() == TaskState::blocked && task.wait()->forwards_to() == &cancel_body_.task();
-    task.loop().cancel(task, message, forwarded && !awaits_owner);
+    task.loop().cancel(task, message, &cancel_body_.task());
+  }
+}
+
+/// They wait, directly or not, for the one who waits for them: what they await does not end by being cancelled.
+void TaskGroup::free_members() {
+  cancel("its group's owner would wait for it for ever");
+  for (const Member* member = members_; member != nullptr; member = member->older) {
+    Task& task = *member->owner;
+    task.loop().set_cancelled(task, "its group's owner would wait for it for ever");
     // A condition's lock is wanted in any case: then its wait ends here, and taking the lock again is refused.
-    if (forwarded || task.state() != TaskState::blocked || task.wait()->ends_when_withdrawn()) continue;
-    task.loop().wake(*task.wait());
+    if (task.state() == TaskState::blocked && !task.wait()->ends_when_withdrawn()) task.loop().wake(*task.wait());
   }
 }
 
@@ -102,7 +109,7 @@ Coro<void> TaskGroup::children_end() {
       co_await end;
     } catch (const DeadlockError&) {
       body_failed();
-      cancel_members("its group's owner would wait for it for ever", false);  // what they await may be the owner itself
+      free_members();
     } catch (...) {
       body_failed();
     }

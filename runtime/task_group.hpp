@@ -42,7 +42,7 @@ class TaskGroup final : private Resource {
 
   /// Cancels every task of the group, last created first; what it awaits goes first when that is a task. The group takes no
   /// more.
-  void cancel(const std::string& message = {}) { cancel_members(message, true); }
+  void cancel(const std::string& message = {});
 
   std::string describe() const override;
 
@@ -55,7 +55,7 @@ class TaskGroup final : private Resource {
 
   void check_open() const;
   void add(Task& task);
-  void cancel_members(const std::string& message, bool forwarded);
+  void free_members();
   void child_ended(Task& task) noexcept;
   void owner_died(Holding& holding) noexcept override;
 

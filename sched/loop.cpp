@@ -309,39 +309,6 @@ void Loop::throw_pending() {
   std::rethrow_exception(std::move(error));
 }
 
-bool Loop::cancel(Task& first, std::string message, bool forwarded) {
-  if (first.done()) return false;
-  Task* task = &first;
-  for (;;) {
-    ++task->cancel_requests_;
-    if (task->state_ != TaskState::blocked || task->pending_ != Task::Pending::nothing) break;
-    Task* inner = forwarded ? task->wait_->forwards_to() : nullptr;
-    if (inner == nullptr || inner->done()) break;
-    // In a ring of awaits, which a time limit makes legal, who awaits one that was asked already is the last.
-    task->wait_->listed_ = true;
-    if (inner->state_ == TaskState::blocked && inner->wait_->listed_) break;
-    task = inner;
-  }
-  for (Task* asked = &first; asked->state_ == TaskState::blocked && asked->wait_->listed_;) {
-    asked->wait_->listed_ = false;
-    asked = asked->wait_->forwards_to();
-  }
-  set_cancelled(*task, message);
-  // What it awaits wants something in any case before it ends, and that may be the task's own.
-  const bool asked_in_vain = task != &first && task->state_ == TaskState::blocked && first.state_ == TaskState::blocked;
-  if (asked_in_vain && detail::waits_for_ever(*first.wait_)) set_cancelled(first, std::move(message));
-  return true;
-}
-
-void Loop::set_cancelled(Task& task, std::string message) {
-  if (task.pending_ == Task::Pending::cancel) return;
-  std::exception_ptr cause = std::exchange(task.pending_error_, nullptr);
-  if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
-  task.pending_ = Task::Pending::cancel;
-  task.pending_error_ = std::make_exception_ptr(Cancelled(std::move(message), std::move(cause)));
-  if (task.state_ != TaskState::running) withdraw(task);
-}
-
 void Loop::set_thrown(Task& task, std::exception_ptr error) {
   const auto refuse = [&](const char* why) { throw InvalidStateError("can't throw into " + task.name() + ": " + why); };
   if (task.done()) refuse("it is done");

@@ -201,8 +201,11 @@ class Loop {
   /// The task whose step this is; null inside handles.
   Task* current_task() const noexcept { return detail::this_thread.task; }
 
-  /// As TaskRef::cancel. Not `forwarded`: the task's own wait is withdrawn, whatever it awaits.
-  bool cancel(Task& task, std::string message, bool forwarded = true);
+  /// As TaskRef::cancel. It does not come back to `sender`, the task in whose name this is done, if any.
+  bool cancel(Task& task, std::string message, const Task* sender = nullptr);
+
+  /// The same for the task's own wait, whatever it awaits.
+  void set_cancelled(Task& task, std::string message);
 
   /// Makes `error` the pending exception, by the table of DESIGN section 8; `withdraw` makes it felt.
   /// Errors: as `task_throw`.
@@ -274,6 +277,7 @@ class Loop {
   friend struct Inheritance;
   friend struct DeadlockSearch;
   friend class Task;
+  friend class CancelWalk;
   friend void detail::check_first_line();
 
   [[noreturn]] static void no_loop();
@@ -310,7 +314,6 @@ class Loop {
   void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
   void make_ready(Task& task) noexcept;
 
-  void set_cancelled(Task& task, std::string message);
   void forget_unfetched(Task& task) noexcept;
 
   Driver& driver_;

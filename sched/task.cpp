@@ -5,6 +5,7 @@
 
 #include <cxxabi.h>
 
+#include <heirloop/sched/cancel.hpp>
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/loop.hpp>
 
@@ -166,6 +167,8 @@ void JoinWait::await_suspend(std::coroutine_handle<> frame) {
   join(node_, awaited);
   awaited.loop().block(*this, frame);
 }
+
+bool JoinWait::forward(CancelWalk& walk) noexcept { return walk.ask(*awaited_.get()); }
 
 std::string JoinWait::describe() const { return "the end of " + awaited_.name(); }
 

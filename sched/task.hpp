@@ -31,6 +31,7 @@
 
 namespace heirloop {
 
+class CancelWalk;
 class InterruptWait;
 class Loop;
 class Task;
@@ -105,6 +106,7 @@ class Task : public Entry {
   friend struct Inheritance;
   friend struct DeadlockSearch;
   friend class TimeLimit;
+  friend class CancelWalk;
   friend class detail::OwnCancel;
   friend void detail::root_failed() noexcept;
   friend std::string detail::place_of(const Task& task, std::string_view before);
@@ -133,13 +135,15 @@ class Task : public Entry {
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 1;  // one for itself until it is done
-  std::uint32_t cancel_requests_ : 26 = 0;
+  std::uint32_t cancel_requests_ : 24 = 0;
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
   bool failed_ : 1 = false;      // ended with an exception, if only with `Cancelled`
   bool fetched_ : 1 = false;     // somebody has seen the exception
   bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
   bool listed_ : 1 = false;      // in the worklist of inheritance
+  bool asked_to_cancel_ : 1 = false;   // by the cancel that is on its way
+  bool passes_cancel_on_ : 1 = false;  // and its wait had somewhere to send it
   Urgency base_;  // what the policy makes of its own demand
   std::int64_t deadline_ns_ = Demand::no_deadline;
   SchedulingGroup* group_ = nullptr;
@@ -154,6 +158,7 @@ class Task : public Entry {
   std::uint64_t id_ = 0;
   TimeLimit* time_limits_ = nullptr;  // in whose blocks it is, innermost first
   char* name_ = nullptr;  // pooled: length, then characters
+  Task* asked_next_ = nullptr;  // of those whom the cancel on its way has asked
 };
 
 /// Tasks linked through their registry fields; a task is in one such list at most.
@@ -298,7 +303,7 @@ class JoinWait : public Wait {
   bool await_ready() const noexcept { return awaited_.get()->done(); }
   void await_suspend(std::coroutine_handle<> frame);
   AbortResult abort() noexcept override { return AbortResult::done; }
-  Task* forwards_to() const noexcept override { return awaited_.get(); }
+  bool forward(CancelWalk& walk) noexcept override;
   std::string describe() const override;
 
  protected:

@@ -25,6 +25,7 @@
 
 namespace heirloop {
 
+class CancelWalk;
 class Loop;
 class Policy;
 class Resource;
@@ -257,8 +258,9 @@ class Wait {
   /// time limit ends this wait.
   virtual bool ends_when_withdrawn() const noexcept { return true; }
 
-  /// What a cancel goes to first, and the wait goes on; null: the wait itself.
-  virtual Task* forwards_to() const noexcept { return nullptr; }
+  /// A cancel of the waiting task first goes where this passes it on; the wait goes on and ends by what becomes of that.
+  /// False: to nobody; the wait itself is withdrawn.
+  virtual bool forward(CancelWalk&) noexcept { return false; }
 
   /// Whether it goes on only when all of its nodes can, or when any can.
   virtual Needs needs() const noexcept { return Needs::all; }
