@@ -4,10 +4,13 @@
 #include <heirloop/io/file.hpp>
 #include <heirloop/io/signals.hpp>
 #include <heirloop/io/tcp.hpp>
+#include <heirloop/runtime/ensure.hpp>
+#include <heirloop/runtime/gather.hpp>
 #include <heirloop/runtime/owner_graph.hpp>
 #include <heirloop/runtime/run.hpp>
 #include <heirloop/runtime/task_group.hpp>
 #include <heirloop/runtime/timeout.hpp>
+#include <heirloop/runtime/wait_tasks.hpp>
 #include <heirloop/sched/future.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/operations.hpp>

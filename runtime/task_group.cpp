@@ -6,18 +6,12 @@
 
 namespace heirloop {
 
-/// A task's membership: the group's share that it holds until it ends.
-struct TaskGroup::Member : Holding, detail::Pooled {
-  Member* older = nullptr;
-  Member* newer = nullptr;
-};
-
 /// The wait for the last child.
 class TaskGroup::End final : public detail::Waiter {
  public:
   explicit End(TaskGroup& group) noexcept : group_(group) {}
 
-  bool await_ready() const noexcept { return group_.size_ == 0; }
+  bool await_ready() const noexcept { return group_.size() == 0; }
   void await_suspend(std::coroutine_handle<> frame) { suspend(group_.waiters(), frame); }
   void await_resume() const { waited(); }
   AbortResult abort() noexcept override { return AbortResult::done; }
@@ -28,35 +22,23 @@ class TaskGroup::End final : public detail::Waiter {
 };
 
 std::string TaskGroup::describe() const {
-  return "a group of " + cancel_body_.task().name() + " with " + std::to_string(size_) + (size_ == 1 ? " task" : " tasks");
+  return "a group of " + cancel_body_.task().name() + " with " + std::to_string(size()) + (size() == 1 ? " task" : " tasks");
 }
 
 void TaskGroup::check_open() const {
   if (closed_) throw InvalidStateError("this group takes no more tasks: it is over, or cancels those that it has");
 }
 
-void TaskGroup::add(Task& task) {
-  if (task.done()) return child_ended(task);
-  auto* member = new Member;
-  member->resource = this;
-  member->older = members_;
-  if (members_ != nullptr) members_->newer = member;
-  members_ = member;
-  ++size_;
-  link_holding(*member, task);
-  if (closed_) task.loop().cancel(task, "its group cancels its tasks");  // in its eager part something failed
+void TaskGroup::member_ended(Task& task, bool counts) noexcept {
+  if (counts) child_ended(task);
+  if (size() == 0) detail::wake_all(waiters());
 }
 
-void TaskGroup::owner_died(Holding& holding) noexcept {
-  auto* member = static_cast<Member*>(&holding);
-  Task& task = *member->owner;
-  unlink_holding(*member);
-  (member->newer != nullptr ? member->newer->older : members_) = member->older;
-  if (member->older != nullptr) member->older->newer = member->newer;
-  delete member;
-  --size_;
-  child_ended(task);
-  if (size_ == 0) detail::wake_all(waiters());
+void TaskGroup::count(const TaskRef& task) noexcept {
+  if (task.done()) return child_ended(*task.get());
+  Member* member = newest();
+  while (member->owner != task.get()) member = member->older;
+  member->own = true;
 }
 
 void TaskGroup::child_ended(Task& task) noexcept {
@@ -71,18 +53,17 @@ void TaskGroup::child_ended(Task& task) noexcept {
 
 void TaskGroup::cancel(const std::string& message) {
   closed_ = true;
-  for (const Member* member = members_; member != nullptr; member = member->older) {
-    Task& task = *member->owner;
-    task.loop().cancel(task, message, &cancel_body_.task());
+  for (const Member* member = newest(); member != nullptr; member = member->older) {
+    member->owner->loop().cancel(*member->owner, message, &cancel_body_.task());
   }
 }
 
 /// They wait, directly or not, for the one who waits for them: what they await does not end by being cancelled.
 void TaskGroup::free_members() {
   cancel("its group's owner would wait for it for ever");
-  for (const Member* member = members_; member != nullptr; member = member->older) {
+  for (const Member* member = newest(); member != nullptr; member = member->older) {
     Task& task = *member->owner;
-    task.loop().set_cancelled(task, "its group's owner would wait for it for ever");
+    task.loop().set_cancelled(task, Cancelled("its group's owner would wait for it for ever"), Shield::scope_of(task));
     // A condition's lock is wanted in any case: then its wait ends here, and taking the lock again is refused.
     if (task.state() == TaskState::blocked && !task.wait()->ends_when_withdrawn()) task.loop().wake(*task.wait());
   }
@@ -103,7 +84,7 @@ void TaskGroup::body_failed() noexcept {
 Coro<void> TaskGroup::children_end() {
   body_over_ = true;
   cancel_body_.take_back();
-  while (size_ > 0) {
+  while (size() > 0) {
     try {
       End end(*this);
       co_await end;
@@ -117,9 +98,21 @@ Coro<void> TaskGroup::children_end() {
   closed_ = true;
 }
 
+/// The cancel that came from outside is not to be lost behind the failures: it comes again at the next suspension.
+void TaskGroup::cancel_again() {
+  try {
+    std::rethrow_exception(cancelled_);
+  } catch (const Cancelled& cancelled) {
+    cancel_body_.task().loop().set_cancelled(cancel_body_.task(), cancelled, cancel_body_.scope());
+  }
+}
+
 void TaskGroup::rethrow() {
   if (body_error_ && failures_.size() == 1) std::rethrow_exception(body_error_);
-  if (!failures_.empty()) throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
+  if (!failures_.empty()) {
+    if (cancelled_) cancel_again();
+    throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
+  }
   if (cancelled_) std::rethrow_exception(cancelled_);
 }
 

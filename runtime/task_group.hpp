@@ -5,40 +5,102 @@
 //   body runs ──ends──▶ waits for the children ──all ended──▶ over
 //       └──── a child or the body fails ────┴──▶ the rest is cancelled, and awaited
 //
-// 1. A child is a joint owner of the group (a Holding), so that whoever waits for the group lends to every child.
+// 1. A child belongs to the group before its first line and until its end; whoever waits for the group lends to every child.
 // 2. No child outlives the block.
 // 3. The first failure cancels the rest; all failures come out in one ExceptionGroup.
+// 4. What a child does before it has reported to `start` concerns `start` alone.
 #pragma once
 
 #include <exception>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <heirloop/sched/inheritance.hpp>
+#include <heirloop/runtime/awaited.hpp>
+#include <heirloop/runtime/task_set.hpp>
+#include <heirloop/sched/future.hpp>
 #include <heirloop/sched/operations.hpp>
 #include <heirloop/sched/own_cancel.hpp>
 
 namespace heirloop {
 
-class TaskGroup final : private Resource {
+/// With what a child that was started by `TaskGroup::start` says that it is ready.
+template <class T = void>
+class TaskStatus {
  public:
-  TaskGroup() = default;
-  ~TaskGroup() { contract(members_ == nullptr, "a group ends when its tasks have ended"); }
+  explicit TaskStatus(Promise<T> ready) noexcept : ready_(std::move(ready)) {}
+
+  /// `start` returns with this value. Errors: InvalidStateError the second time.
+  template <class... Args>
+    requires(sizeof...(Args) == (std::is_void_v<T> ? 0 : 1))
+  void started(Args&&... args) {
+    ready_.set_value(std::forward<Args>(args)...);
+  }
+
+ private:
+  Promise<T> ready_;
+};
+
+class TaskGroup final : private detail::TaskSet {
+ public:
+  TaskGroup() : TaskSet(Needs::all) {}
+  ~TaskGroup() { contract(size() == 0, "a group ends when its tasks have ended"); }
 
   /// Starts a task that belongs to the group. Its base priority is that of the current task unless given.
   /// Errors: InvalidStateError when the group is over or cancels its tasks; else as `heirloop::create_task`.
   template <class T>
   PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
-    check_open();
-    PriorityTask<T> task = heirloop::create_task(std::move(coro), options);
-    add(*task.get());
+    Loop& loop = Loop::current();
+    PriorityTask<T> task = make(loop, std::move(coro), options, true);
+    loop.start(*task.get(), options);
     return task;
   }
 
+  /// The same for who does not want the handle.
+  template <class T>
+  void start_soon(Coro<T> coro, const TaskOptions& options = {}) {
+    create_task(std::move(coro), options);
+  }
+
+  /// Starts `function(status)`, a coroutine, as a task of the group, waits until it calls `status.started(value)` and gives
+  /// that value; the task goes on. It inherits the caller's urgency meanwhile.
+  /// Suspends: until then, unless an eager start gets so far. Interrupt: the task is cancelled; the group awaits its end.
+  /// Errors: what ends the task before it has called (it is no failure of the group then); InvalidStateError when it ends
+  /// without a call; else as `create_task`.
+  template <class T = void, class Function>
+  Coro<T> start(Function function, TaskOptions options = {}) {
+    Loop& loop = Loop::current();
+    Promise<T> promise;
+    Future<T> ready = promise.future();
+    PriorityTask<void> task = make(loop, run_starting(std::move(function), promise), options, false);
+    promise.set_owner(task);
+    loop.start(*task.get(), options);
+    try {
+      if constexpr (std::is_void_v<T>) {
+        co_await ready;
+        count(task);
+        co_return;
+      } else {
+        T value = co_await ready;
+        count(task);
+        co_return value;
+      }
+    } catch (const OwnerDied&) {
+    } catch (const BrokenPromise&) {
+    } catch (...) {
+      task.cancel("its start was not waited for");
+      count(task);
+      throw;
+    }
+    if (!task.done()) count(task);
+    if (task.done()) task.result();
+    throw InvalidStateError(task.name() + " ended, or let go of its status, without having called started()");
+  }
+
   /// Tasks that have not ended.
-  std::size_t size() const noexcept { return size_; }
+  std::size_t size() const noexcept { return TaskSet::size(); }
 
   /// Cancels every task of the group, last created first; what it awaits goes first when that is a task. The group takes no
   /// more.
@@ -50,28 +112,46 @@ class TaskGroup final : private Resource {
   template <class Body>
   friend auto with_task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&>;
 
-  struct Member;
   class End;
 
+  template <class T>
+  PriorityTask<T> make(Loop& loop, Coro<T> coro, const TaskOptions& options, bool counts) {
+    check_open();
+    auto member = std::make_unique<Member>();
+    member->own = counts;
+    PriorityTask<T> task = loop.make_task(std::move(coro), options);
+    add(std::move(member), *task.get());
+    return task;
+  }
+
+  /// `start` waits in the frame that has `slot`, at least until the first line of this.
+  template <class T, class Function>
+  static Coro<void> run_starting(Function function, Promise<T>& slot) {
+    Promise<T> promise = std::move(slot);
+    TaskStatus<T> status(std::move(promise));
+    co_await function(std::move(status));
+  }
+
+  /// From now on what becomes of the task concerns the group.
+  void count(const TaskRef& task) noexcept;
+
   void check_open() const;
-  void add(Task& task);
   void free_members();
   void child_ended(Task& task) noexcept;
-  void owner_died(Holding& holding) noexcept override;
+  void member_ended(Task& task, bool counts) noexcept override;
 
   /// An exception that came out of the body, or to the wait for the children. Inside a catch clause.
   void body_failed() noexcept;
   Coro<void> children_end();
   void rethrow();
+  void cancel_again();
 
   detail::OwnCancel cancel_body_;
-  Member* members_ = nullptr;  // last created first
-  std::size_t size_ = 0;
   bool closed_ = false;      // cancels its tasks, or is over
   bool body_over_ = false;
   std::vector<std::exception_ptr> failures_;
-  std::exception_ptr cancelled_;    // what cancelled the body or the wait for the children from outside
-  std::exception_ptr body_error_;   // what failed first, when that was the body or the wait for the children
+  std::exception_ptr cancelled_;   // what cancelled the body or the wait for the children from outside
+  std::exception_ptr body_error_;  // what failed first, when that was the body or the wait for the children
 };
 
 /// Runs `body(group)`, a coroutine, as part of the current task; when it has ended, waits for the group's tasks, which
@@ -82,11 +162,11 @@ class TaskGroup final : private Resource {
 /// current task was cancelled and nothing failed; DeadlockError when a task of the group waits for the current task.
 template <class Body>
 auto with_task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
-  using Awaited = decltype(std::declval<std::invoke_result_t<Body&, TaskGroup&>&>().operator co_await().await_resume());
+  using Value = detail::Awaited<std::invoke_result_t<Body&, TaskGroup&>>;
   TaskGroup group;
-  detail::Result<Awaited> value;
+  detail::Result<Value> value;
   try {
-    if constexpr (std::is_void_v<Awaited>) {
+    if constexpr (std::is_void_v<Value>) {
       co_await body(group);
       value.emplace();
     } else {

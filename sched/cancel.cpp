@@ -3,6 +3,7 @@
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/loop.hpp>
+#include <heirloop/sched/shield.hpp>
 
 namespace heirloop {
 
@@ -17,33 +18,41 @@ bool CancelWalk::ask(Task& task) noexcept {
 }
 
 bool Loop::cancel(Task& task, std::string message, const Task* sender) {
-  if (task.done()) return false;
-  CancelWalk walk(std::move(message), sender);
-  walk.ask(task);
-  Task* ends_at_none = walk.first_;
-  for (Task* asked = walk.first_; asked != nullptr; asked = asked->asked_next_) {
+  CancelWalk walk(Cancelled(std::move(message)), sender);
+  return deliver(task, walk);
+}
+
+bool Loop::deliver(Task& first, CancelWalk& walk) {
+  if (!walk.ask(first)) return false;
+  const auto scope = [&](const Task& asked) { return &asked == &first ? walk.scope_ : nullptr; };
+  Task* ends_at_none = &first;
+  for (Task* asked = &first; asked != nullptr; asked = asked->asked_next_) {
     ++asked->cancel_requests_;
     const bool waits = asked->state_ == TaskState::blocked && asked->pending_ == Task::Pending::nothing;
-    asked->passes_cancel_on_ = waits && asked->wait_->forward(walk);
+    asked->passes_cancel_on_ = waits && Shield::before(*asked, scope(*asked)) == nullptr && asked->wait_->forward(walk);
     if (!asked->passes_cancel_on_) ends_at_none = nullptr;
   }
   if (ends_at_none != nullptr) walk.last_->passes_cancel_on_ = false;
-  for (Task* asked = walk.first_; asked != nullptr; asked = asked->asked_next_) {
+  for (Task* asked = &first; asked != nullptr; asked = asked->asked_next_) {
     asked->asked_to_cancel_ = false;
-    if (!asked->passes_cancel_on_) set_cancelled(*asked, walk.message_);
+    if (!asked->passes_cancel_on_) set_cancelled(*asked, walk.cancelled_, scope(*asked));
   }
   // What it awaits may want something in any case before it ends, and that may be the task's own.
-  const bool in_vain = task.passes_cancel_on_ && task.state_ == TaskState::blocked;
-  if (in_vain && detail::waits_for_ever(*task.wait_)) set_cancelled(task, std::move(walk.message_));
+  const bool in_vain = first.passes_cancel_on_ && first.state_ == TaskState::blocked;
+  if (in_vain && detail::waits_for_ever(*first.wait_)) set_cancelled(first, std::move(walk.cancelled_), walk.scope_);
   return true;
 }
 
-void Loop::set_cancelled(Task& task, std::string message) {
-  if (task.pending_ == Task::Pending::cancel) return;
+/// A cancel takes the place of what else is pending: of a time limit without a trace, of a throw as what caused it.
+void Loop::set_cancelled(Task& task, Cancelled cancelled, const Shield* scope) {
+  if (Shield* shield = Shield::before(task, scope)) return shield->hold(std::move(cancelled), scope);
+  const bool of_limit = std::exchange(task.pending_limit_, nullptr) != nullptr;
+  if (task.pending_ == Task::Pending::cancel && !of_limit) return;
   std::exception_ptr cause = std::exchange(task.pending_error_, nullptr);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
   task.pending_ = Task::Pending::cancel;
-  task.pending_error_ = std::make_exception_ptr(Cancelled(std::move(message), std::move(cause)));
+  if (cause != nullptr && !of_limit) cancelled = Cancelled(cancelled.message(), std::move(cause));
+  task.pending_error_ = std::make_exception_ptr(std::move(cancelled));
   if (task.state_ != TaskState::running) withdraw(task);
 }
 

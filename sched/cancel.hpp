@@ -5,29 +5,37 @@
 // 1. A task is asked at most once, and every task asked counts the request.
 // 2. The cancel ends at each task whose wait passes it on to nobody; where the waits lead round in a ring, at the one asked
 //    last. So it always ends somewhere.
-// 3. Nothing is recursive, nothing allocates but the exception: those asked are linked through their blocks.
+// 3. A shielded task passes nothing on: the shield holds the cancel.
+// 4. Nothing is recursive, nothing allocates but the exception: those asked are linked through their blocks.
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include <heirloop/sched/task.hpp>
 
 namespace heirloop {
 
+class Shield;
+
 class CancelWalk {
  public:
-  /// What travels with the exception.
-  const std::string& message() const noexcept { return message_; }
+  /// It does not come back to `sender`, if any; shields outside of `scope` let it through to the task that is asked first.
+  explicit CancelWalk(Cancelled cancelled, const Task* sender = nullptr, const Shield* scope = nullptr) noexcept
+      : cancelled_(std::move(cancelled)), sender_(sender), scope_(scope) {}
+
+  /// What travels with it.
+  const std::string& message() const noexcept { return cancelled_.message(); }
 
   /// The cancel goes to this task first. False when that has no use, for it is done or is the one who cancels.
   bool ask(Task& task) noexcept;
 
  private:
   friend class Loop;
-  CancelWalk(std::string message, const Task* sender) noexcept : message_(std::move(message)), sender_(sender) {}
 
-  std::string message_;
+  Cancelled cancelled_;
   const Task* sender_;
+  const Shield* scope_;
   Task* first_ = nullptr;
   Task* last_ = nullptr;
 };

@@ -105,7 +105,7 @@ struct DeadlockSearch {
   static bool limited(const Wait& wait) noexcept {
     if (!wait.ends_when_withdrawn()) return false;
     const TimeLimit* limit = wait.task()->time_limits_;
-    while (limit != nullptr && !limit->is_pending()) limit = limit->outer();
+    while (limit != nullptr && !(limit->is_pending() && limit->reaches_its_task())) limit = limit->outer();
     return limit != nullptr;
   }
 

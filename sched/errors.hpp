@@ -12,6 +12,8 @@
 
 namespace heirloop {
 
+class TimeLimit;
+
 /// A call that the present state forbids: result of a task that is not done, a throw at oneself, a second await,
 /// release of a lock by a stranger. The state is unchanged.
 class InvalidStateError : public std::logic_error {
@@ -91,6 +93,18 @@ class InterruptException {
 
  private:
   std::string message_;
+};
+
+/// A time limit of `task_timeout` has passed. It becomes TimeoutError as it leaves its block.
+class TimeoutInterrupt : public InterruptException {
+ public:
+  explicit TimeoutInterrupt(const TimeLimit* limit) : InterruptException("a time limit has passed"), limit_(limit) {}
+
+  /// Whether it is the one that this limit has sent.
+  bool is_of(const TimeLimit& limit) const noexcept { return limit_ == &limit; }
+
+ private:
+  const TimeLimit* limit_;
 };
 
 /// A readable text for any exception, whatever its type; for logs.

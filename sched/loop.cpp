@@ -303,9 +303,8 @@ void Loop::throw_pending() {
   task.pending_ = Task::Pending::nothing;
   std::exception_ptr error = std::exchange(task.pending_error_, nullptr);
   task.interrupter_ = nullptr;
-  for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
-    if (std::exchange(limit->waits_for_throw_, false)) task.loop_->set_timer_after(*limit, 0);
-  }
+  task.pending_limit_ = nullptr;
+  if (task.time_limits_ != nullptr) TimeLimit::go_on(task);
   std::rethrow_exception(std::move(error));
 }
 
@@ -316,7 +315,11 @@ void Loop::set_thrown(Task& task, std::exception_ptr error) {
   if (task.state_ == TaskState::running) {
     refuse(this_thread.task == &task ? "it is the current task" : "it is starting the current task eagerly");
   }
-  if (task.pending_ == Task::Pending::cancel) refuse("it has a cancel that is not delivered yet");
+  if (TimeLimit* limit = task.pending_limit_) {
+    limit->stay_due();
+  } else if (task.pending_ == Task::Pending::cancel) {
+    refuse("it has a cancel that is not delivered yet");
+  }
   if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
   task.pending_ = Task::Pending::thrown;
   task.pending_error_ = std::move(error);

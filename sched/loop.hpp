@@ -173,6 +173,9 @@ class Loop {
     until_refresh_ = 1;
   }
 
+  /// The deadline of a timer that is set, or was the last time; one that was set by a span in this step is dated now.
+  std::int64_t deadline_of(Timer& timer) { return timers_.deadline_of(timer, timer.is_undated() ? driver_.now_ns() : 0); }
+
   /// Sets a timer to a deadline of the loop's clock.
   void set_timer_at(Timer& timer, std::int64_t deadline_ns) {
     timers_.set_at(timer, deadline_ns);
@@ -183,19 +186,25 @@ class Loop {
 
   template <class T>
   PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
+    PriorityTask<T> task = make_task(std::move(coro), options);
+    start(*task.get(), options);
+    return task;
+  }
+
+  /// `create_task` in two parts, for who must know the task before its first line: what was made must be started.
+  template <class T>
+  PriorityTask<T> make_task(Coro<T>&& coro, const TaskOptions& options) {
     if (!coro.is_new()) throw InvalidStateError("create_task needs a coroutine that was never awaited");
     if (options.eager_start && nested_ >= options_.max_nested_starts) nested_too_deep();
     auto* block = new detail::TaskBlock<T>(*this, coro.frame(), options);
     coro.release();
-    PriorityTask<T> task(block);
-    if (options.eager_start) {
-      run_nested(*block);
-    } else {
-      register_task(*block);
-      block->state_ = TaskState::ready;
-      ready_.push(*block, now_ns_);
-    }
-    return task;
+    return PriorityTask<T>(block);
+  }
+  void start(Task& task, const TaskOptions& options) {
+    if (options.eager_start) return run_nested(task);
+    register_task(task);
+    task.state_ = TaskState::ready;
+    ready_.push(task, now_ns_);
   }
 
   /// The task whose step this is; null inside handles.
@@ -203,9 +212,10 @@ class Loop {
 
   /// As TaskRef::cancel. It does not come back to `sender`, the task in whose name this is done, if any.
   bool cancel(Task& task, std::string message, const Task* sender = nullptr);
+  bool deliver(Task& first, CancelWalk& walk);
 
-  /// The same for the task's own wait, whatever it awaits.
-  void set_cancelled(Task& task, std::string message);
+  /// The same for the task's own wait, whatever it awaits; for what belongs to this scope of it (`Shield`).
+  void set_cancelled(Task& task, Cancelled cancelled, const Shield* scope = nullptr);
 
   /// Makes `error` the pending exception, by the table of DESIGN section 8; `withdraw` makes it felt.
   /// Errors: as `task_throw`.

@@ -9,9 +9,12 @@
 
 #include <string>
 
-#include <heirloop/sched/loop.hpp>
+#include <heirloop/sched/shield.hpp>
 
 namespace heirloop::detail {
+
+/// Errors: InvalidStateError outside tasks.
+Task& checked_current_task();
 
 class OwnCancel {
  public:
@@ -19,6 +22,9 @@ class OwnCancel {
   OwnCancel();
 
   Task& task() const noexcept { return task_; }
+
+  /// What a shield must lie inside of to keep it back.
+  const Shield* scope() const noexcept { return scope_; }
 
   /// Cancels the task; what it awaits goes first when that is a task.
   void send(std::string message);
@@ -29,6 +35,7 @@ class OwnCancel {
 
  private:
   Task& task_;
+  const Shield* scope_;
   unsigned before_;  // cancel requests as the block began
   bool sent_ = false;
 };

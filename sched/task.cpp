@@ -8,6 +8,7 @@
 #include <heirloop/sched/cancel.hpp>
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/loop.hpp>
+#include <heirloop/sched/shield.hpp>
 
 namespace heirloop {
 
@@ -139,7 +140,9 @@ unsigned TaskRef::uncancel() const {
   if (t.cancel_requests_ == 0 && t.state_ == TaskState::running && t.pending_ == Task::Pending::cancel) {
     t.pending_ = Task::Pending::nothing;
     t.pending_error_ = nullptr;
+    t.pending_limit_ = nullptr;
   }
+  if (t.cancel_requests_ == 0 && t.shield_ != nullptr) Shield::forget(t);
   return t.cancel_requests_;
 }
 
@@ -168,7 +171,7 @@ void JoinWait::await_suspend(std::coroutine_handle<> frame) {
   awaited.loop().block(*this, frame);
 }
 
-bool JoinWait::forward(CancelWalk& walk) noexcept { return walk.ask(*awaited_.get()); }
+bool JoinWait::forward(CancelWalk& walk) noexcept { return forwards_ && walk.ask(*awaited_.get()); }
 
 std::string JoinWait::describe() const { return "the end of " + awaited_.name(); }
 

@@ -34,6 +34,7 @@ namespace heirloop {
 class CancelWalk;
 class InterruptWait;
 class Loop;
+class Shield;
 class Task;
 class TimeLimit;
 
@@ -73,6 +74,7 @@ class Task : public Entry {
   Loop& loop() const noexcept { return *loop_; }
   TaskState state() const noexcept { return state_; }
   bool done() const noexcept { return state_ == TaskState::done; }
+  bool failed() const noexcept { return failed_; }  ///< ended with an exception, if only with `Cancelled`
   std::uint64_t id() const noexcept { return id_; }
   std::string name() const;
   double priority() const noexcept { return base_.priority; }
@@ -106,6 +108,7 @@ class Task : public Entry {
   friend struct Inheritance;
   friend struct DeadlockSearch;
   friend class TimeLimit;
+  friend class Shield;
   friend class CancelWalk;
   friend class detail::OwnCancel;
   friend void detail::root_failed() noexcept;
@@ -159,6 +162,8 @@ class Task : public Entry {
   TimeLimit* time_limits_ = nullptr;  // in whose blocks it is, innermost first
   char* name_ = nullptr;  // pooled: length, then characters
   Task* asked_next_ = nullptr;  // of those whom the cancel on its way has asked
+  TimeLimit* pending_limit_ = nullptr;  // whose exception is pending
+  Shield* shield_ = nullptr;            // in whose block it is, innermost
 };
 
 /// Tasks linked through their registry fields; a task is in one such list at most.
@@ -298,7 +303,9 @@ class TaskBlock final : public Task, public Pooled {
 /// One task's wait for the end of another: an owned wait, by which the awaited task inherits the awaiter's urgency.
 class JoinWait : public Wait {
  public:
-  explicit JoinWait(TaskRef awaited) noexcept : awaited_(std::move(awaited)), node_(*this) {}
+  /// Not `forwards`: a cancel of the awaiter ends the wait, not the awaited task.
+  explicit JoinWait(TaskRef awaited, bool forwards = true) noexcept
+      : awaited_(std::move(awaited)), forwards_(forwards), node_(*this) {}
 
   bool await_ready() const noexcept { return awaited_.get()->done(); }
   void await_suspend(std::coroutine_handle<> frame);
@@ -312,6 +319,7 @@ class JoinWait : public Wait {
   const TaskRef awaited_;
 
  private:
+  const bool forwards_;
   WaitNode node_;
 };
 
@@ -342,14 +350,17 @@ class PriorityTask : public TaskRef {
   /// Suspends: unless the task is done. Interrupt: the awaited task goes on; a cancel of the awaiter goes to it first.
   /// Errors: what ended the task; DeadlockError when the task waits, directly or not, for the awaiter; InvalidStateError
   /// on another thread. Cost: O(log n) in the number of awaiters.
-  auto operator co_await() const { return Awaiter(*this); }
+  auto operator co_await() const { return Awaiter(*this, true); }
+
+  /// The same, but a cancel of the awaiter does not go to the task: `co_await shield(task)`.
+  auto shielded() const { return Awaiter(*this, false); }
 
  private:
   detail::TaskBlock<T>& block() const { return static_cast<detail::TaskBlock<T>&>(task()); }
 
   class Awaiter final : public JoinWait {
    public:
-    explicit Awaiter(const PriorityTask& task) : JoinWait(checked(task)) {}
+    Awaiter(const PriorityTask& task, bool forwards) : JoinWait(checked(task), forwards) {}
     T await_resume() {
       joined();
       auto& result = static_cast<detail::TaskBlock<T>*>(awaited_.get())->result;

@@ -2,26 +2,31 @@
 
 #include <utility>
 
+#include <heirloop/sched/cancel.hpp>
+#include <heirloop/sched/interrupt.hpp>
+
 namespace heirloop {
+
+using std::chrono::steady_clock;
 
 namespace detail {
 
-namespace {
 Task& checked_current_task() {
   Task* task = this_thread.task;
   if (task == nullptr) throw InvalidStateError("a block that can cancel its task needs one: no task runs here");
   return *task;
 }
-}  // namespace
 
 /// A cancel that is not delivered yet is to come out of the block: it does not count as one from before.
-OwnCancel::OwnCancel() : task_(checked_current_task()), before_(task_.cancel_requests_) {
+OwnCancel::OwnCancel()
+    : task_(checked_current_task()), scope_(Shield::scope_of(task_)), before_(task_.cancel_requests_) {
   if (before_ > 0 && task_.pending_ == Task::Pending::cancel) --before_;
 }
 
 void OwnCancel::send(std::string message) {
   sent_ = true;
-  task_.loop().cancel(task_, std::move(message));
+  CancelWalk walk(Cancelled(std::move(message)), nullptr, scope_);
+  task_.loop().deliver(task_, walk);
 }
 
 bool OwnCancel::take_back() noexcept {
@@ -31,16 +36,42 @@ bool OwnCancel::take_back() noexcept {
   if (task_.pending_ == Task::Pending::cancel) {
     task_.pending_ = Task::Pending::nothing;
     task_.pending_error_ = nullptr;
+    task_.pending_limit_ = nullptr;
   }
   return true;
 }
 
 }  // namespace detail
 
-TimeLimit::TimeLimit(std::int64_t span_ns) : Timer(fired), outer_(cancel_.task().time_limits_) {
-  Task& task = cancel_.task();
-  task.time_limits_ = this;
-  if (span_ns != TimerQueue::never) task.loop().set_timer_after(*this, span_ns);
+TimeLimit::TimeLimit(Sends sends, std::int64_t time_ns, bool is_point)
+    : Timer(fired), outer_(cancel_.task().time_limits_), sends_(sends) {
+  Loop& loop = cancel_.task().loop();
+  cancel_.task().time_limits_ = this;
+  if (time_ns == TimerQueue::never) return;
+  if (is_point) {
+    loop.set_timer_at(*this, time_ns);
+  } else {
+    loop.set_timer_after(*this, time_ns);
+  }
+}
+
+std::optional<steady_clock::time_point> TimeLimit::when() {
+  if (!is_set() && !expired_) return std::nullopt;
+  const std::int64_t deadline_ns = cancel_.task().loop().deadline_of(*this);
+  if (deadline_ns == TimerQueue::never) return std::nullopt;
+  return steady_clock::time_point(std::chrono::nanoseconds(deadline_ns));
+}
+
+void TimeLimit::reschedule(std::optional<steady_clock::time_point> deadline) {
+  if (expired_ || ended_) throw InvalidStateError("a time limit that has passed, or whose block is over, can't be set again");
+  Loop& loop = cancel_.task().loop();
+  if (is_set()) loop.timers().remove(*this);
+  if (deadline) loop.set_timer_at(*this, std::chrono::nanoseconds(deadline->time_since_epoch()).count());
+}
+
+bool TimeLimit::reaches_its_task() const noexcept {
+  const Shield* shield = Shield::before(cancel_.task(), cancel_.scope());
+  return shield == nullptr || shield->is_timed();
 }
 
 bool TimeLimit::end() noexcept {
@@ -48,16 +79,70 @@ bool TimeLimit::end() noexcept {
   Task& task = cancel_.task();
   task.time_limits_ = outer_;
   if (is_set()) task.loop().timers().remove(*this);
+  if (task.pending_limit_ == this && sends_ == Sends::interrupt) withdraw();
   return cancel_.take_back();
 }
 
-void TimeLimit::fired(Timer& timer) noexcept { static_cast<TimeLimit&>(timer).expire(); }
-
-void TimeLimit::expire() noexcept {
+/// Of equal deadlines the outer wins alone.
+void TimeLimit::passed() noexcept {
+  TimerQueue& timers = cancel_.task().loop().timers();
+  TimeLimit* winner = this;
   expired_ = true;
+  for (TimeLimit* limit = outer_; limit != nullptr; limit = limit->outer_) {
+    if (!limit->is_set() || timers.is_later(*limit, *this)) continue;
+    timers.remove(*limit);
+    limit->expired_ = true;
+    winner = limit;
+  }
+  winner->go();
+}
+
+void TimeLimit::go() noexcept {
   Task& task = cancel_.task();
-  waits_for_throw_ = task.pending_ == Task::Pending::thrown;
-  if (!waits_for_throw_) cancel_.send("a time limit has passed");
+  due_ = Shield::before(task, cancel_.scope()) != nullptr;
+  if (due_) return;
+  TimeLimit* other = task.pending_limit_;
+  if (other == nullptr) {
+    due_ = task.pending_ == Task::Pending::thrown;
+    if (task.pending_ != Task::Pending::nothing) return;
+  } else {
+    if (!other->is_inside(*this)) return;
+    other->withdraw();
+  }
+  if (sends_ == Sends::cancel) {
+    cancel_.send("a time limit has passed");
+    if (task.pending_ == Task::Pending::cancel) task.pending_limit_ = this;
+  } else {
+    task.pending_ = Task::Pending::thrown;
+    task.pending_error_ = std::make_exception_ptr(TimeoutInterrupt(this));
+    task.pending_limit_ = this;
+    if (task.state_ != TaskState::running) task.loop().withdraw(task);
+  }
+}
+
+bool TimeLimit::is_inside(const TimeLimit& other) const noexcept {
+  const TimeLimit* limit = outer_;
+  while (limit != nullptr && limit != &other) limit = limit->outer_;
+  return limit != nullptr;
+}
+
+void TimeLimit::withdraw() noexcept {
+  Task& task = cancel_.task();
+  task.pending_ = Task::Pending::nothing;
+  task.pending_error_ = nullptr;
+  task.pending_limit_ = nullptr;
+  cancel_.take_back();
+}
+
+void TimeLimit::stay_due() noexcept {
+  withdraw();
+  due_ = true;
+}
+
+void TimeLimit::go_on(Task& task) noexcept {
+  for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
+    if (std::exchange(limit->due_, false)) task.loop().set_timer_after(*limit, 0);
+  }
 }
 
 }  // namespace heirloop

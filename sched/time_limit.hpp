@@ -1,18 +1,23 @@
-// A time limit for a block of a task: what is under every `timeout`.
+// A time limit for a block of a task: what is under `timeout`, `move_on_after` and `task_timeout`.
 //
-// Owns: the timer, and the cancel that it sends. Lives in the frame of the block. Called by the timer queue, and by the
-// loop when an exception has been delivered for which the limit had to wait.
+// Owns: the timer, and what it sends: a cancel, which goes to what the task awaits first, or a TimeoutInterrupt, which leaves
+// that alone. Lives in the frame of the block. Called by the timer queue, and by the loop when what kept it back has gone.
 //
-//   armed ──time──▶ expired ──end of the block──▶ over
-//                      ▲
-//   due (a throw is not delivered yet) ──delivered──┘
+//   armed ──time──▶ expired: sent ──end of the block──▶ over
+//                      ▲  │ a throw comes before it is delivered, or
+//                      │  ▼ one is pending, or a shield is up, as the time passes
+//                      └─ due
 //
+// The rows and columns "timeout" of the table in DESIGN section 8:
 // 1. Until it has passed its task is under a time limit: no wait of it that a cancel ends is a deadlock.
-// 2. It cancels at most once, and never after its block was left.
+// 2. It is delivered at most once, and never after its block was left.
+// 3. A pending cancel goes through, a pending throw goes first; of two limits the outer wins, of equal ones alone. All that
+//    have passed say so by `expired()`.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include <heirloop/sched/own_cancel.hpp>
 #include <heirloop/sched/timer.hpp>
@@ -21,15 +26,29 @@ namespace heirloop {
 
 class TimeLimit : private Timer {
  public:
-  /// Begins for the current task. Errors: InvalidStateError outside tasks.
-  explicit TimeLimit(std::int64_t span_ns);
+  /// What it does to its task when it has passed.
+  enum class Sends : std::uint8_t { cancel, interrupt };
+
+  /// Begins for the current task, so many ns from now, or at a point of the loop's clock; `TimerQueue::never`: no limit yet.
+  /// Errors: InvalidStateError outside tasks.
+  TimeLimit(Sends sends, std::int64_t time_ns, bool is_point = false);
   ~TimeLimit() { end(); }
 
   /// From the passing of the time on.
   bool expired() const noexcept { return expired_; }
 
-  /// It is still going to cancel: it has a date, or waits for a throw to be delivered.
-  bool is_pending() const noexcept { return is_set() || waits_for_throw_; }
+  /// The deadline by the loop's clock; empty: none. Reads the clock when the limit was set by a span in this step.
+  std::optional<std::chrono::steady_clock::time_point> when();
+
+  /// Another deadline, one that has passed included; empty: none.
+  /// Errors: InvalidStateError when the limit has expired, or its block is over.
+  void reschedule(std::optional<std::chrono::steady_clock::time_point> deadline);
+
+  /// It is still going to be sent: it has a date, or waits for what keeps it back.
+  bool is_pending() const noexcept { return is_set() || due_; }
+
+  /// No shield that stays up keeps it from its task.
+  bool reaches_its_task() const noexcept;
 
   /// Of the block around this one that has a limit; null when there is none.
   const TimeLimit* outer() const noexcept { return outer_; }
@@ -39,13 +58,24 @@ class TimeLimit : private Timer {
 
  private:
   friend class Loop;
-  static void fired(Timer& timer) noexcept;
-  void expire() noexcept;
+  friend class Shield;
+  static void fired(Timer& timer) noexcept { static_cast<TimeLimit&>(timer).passed(); }
+  void passed() noexcept;
+  void go() noexcept;
+  bool is_inside(const TimeLimit& other) const noexcept;
+
+  /// It is pending in its task, and is not to be delivered now.
+  void withdraw() noexcept;
+  void stay_due() noexcept;
+
+  /// What kept the task's limits back has gone.
+  static void go_on(Task& task) noexcept;
 
   detail::OwnCancel cancel_;
   TimeLimit* outer_;
+  Sends sends_;
   bool expired_ = false;
-  bool waits_for_throw_ = false;
+  bool due_ = false;
   bool ended_ = false;
 };
 

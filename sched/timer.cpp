@@ -39,6 +39,19 @@ void TimerQueue::erase(Timer& timer) noexcept {
   detail::quad_erase(heap_, timer.slot_, before, moved);
 }
 
+void TimerQueue::date(Timer& timer, std::int64_t now_ns) {
+  const std::int64_t span = timer.time_ns_;
+  set_at(timer, span > never - now_ns ? never : now_ns + span);
+}
+
+std::int64_t TimerQueue::deadline_of(Timer& timer, std::int64_t now_ns) {
+  if (timer.is_undated()) {
+    remove(timer);
+    date(timer, now_ns);
+  }
+  return timer.time_ns_;
+}
+
 void TimerQueue::date_all(std::int64_t now_ns) {
   // The list holds the last one set first; equal spans must fire in the order in which they were set.
   Timer* in_order = nullptr;
@@ -52,8 +65,7 @@ void TimerQueue::date_all(std::int64_t now_ns) {
     Timer* timer = in_order;
     in_order = timer->next_;
     timer->place_ = Timer::Place::idle;
-    const std::int64_t span = timer->time_ns_;
-    set_at(*timer, span > never - now_ns ? never : now_ns + span);
+    date(*timer, now_ns);
   }
 }
 

@@ -26,6 +26,7 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
 
   bool is_set() const noexcept { return place_ != Place::idle; }
+  bool is_undated() const noexcept { return place_ == Place::undated; }
 
  private:
   friend class TimerQueue;
@@ -58,6 +59,12 @@ class TimerQueue {
 
   void remove(Timer& timer) noexcept;
 
+  /// The deadline, or that of the last time; an undated timer is dated by this reading of the clock.
+  std::int64_t deadline_of(Timer& timer, std::int64_t now_ns);
+
+  /// Both are set, or were; `a` fires at a later time than `b`, not merely after it.
+  static bool is_later(const Timer& a, const Timer& b) noexcept { return a.is_undated() || a.time_ns_ > b.time_ns_; }
+
   /// Turns spans into deadlines.
   void date_all(std::int64_t now_ns);
 
@@ -79,6 +86,7 @@ class TimerQueue {
     item.timer->slot_ = static_cast<std::uint32_t>(index);
   }
   void erase(Timer& timer) noexcept;
+  void date(Timer& timer, std::int64_t now_ns);
 
   Timer* undated_ = nullptr;  // last set first
   std::vector<Item> heap_;

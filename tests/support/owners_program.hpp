@@ -494,7 +494,7 @@ class OwnersProgram : private OwnersStage {
   Coro<bool> limited(std::size_t id, Op op) {
     if (over()) co_return false;
     struct Limited {
-      Limited(std::vector<const TimeLimit*>& all, std::int64_t span_ns) : limits(all), limit(span_ns) {
+      Limited(std::vector<const TimeLimit*>& all, std::int64_t span_ns) : limits(all), limit(TimeLimit::Sends::cancel, span_ns) {
         limits.push_back(&limit);
       }
       Limited(const Limited&) = delete;

@@ -1,0 +1,24 @@
+#include <heirloop/runtime/wait_tasks.hpp>
+
+namespace heirloop::detail {
+
+std::string Watching::describe() const {
+  return std::string(needs() == Needs::any ? "one of " : "all of ") + std::to_string(size()) + (size() == 1 ? " task" : " tasks");
+}
+
+void Watching::watch(const TaskRef& task) {
+  ended_.reserve(ended_.size() + size() + 1);
+  if (task.state() == TaskState::done) {
+    member_ended(*task.get(), false);
+  } else {
+    add(*task.get());
+  }
+}
+
+void Watching::member_ended(Task& task, bool) noexcept {
+  ended_.emplace_back(&task);
+  over_ |= when_ == ReturnWhen::first_completed || (when_ == ReturnWhen::first_exception && task.failed());
+  if (over_ || size() == 0) wake_all(waiters());
+}
+
+}  // namespace heirloop::detail
