@@ -97,14 +97,25 @@ class OwnersProgram : private OwnersStage {
       worker(id).task = create_task(work(id), options);
     } else {
       try {
-        worker(id).task = group->create_task(work(id), options);
+        worker(id).task = group->create_task(work_in_group(id, *record), options);
       } catch (const InvalidStateError&) {
         return;  // it cancels its tasks already
       }
-      if (worker(id).task.done()) return;
-      record->children.push_back(id);
-      record->resource = worker(id).task.get()->holdings()->resource;
+      if (!worker(id).task.done()) join_group(*worker(id).task.get(), id, *record);
     }
+  }
+
+  /// A child belongs to its group before its first line, which may run inside its creation.
+  Coro<void> work_in_group(std::size_t id, WaitGraphModel::Group& record) {
+    join_group(*current_task().get(), id, record);
+    co_await work(id);
+  }
+  static void join_group(const Task& task, std::size_t id, WaitGraphModel::Group& record) {
+    if (std::find(record.children.begin(), record.children.end(), id) != record.children.end()) return;
+    record.children.push_back(id);
+    const Holding* membership = task.holdings();
+    while (membership->behind != nullptr) membership = membership->behind;  // the first that it had
+    record.resource = membership->resource;
   }
 
   /// The main task: what it does can't block for long, so that every program goes on.
