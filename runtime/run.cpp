@@ -21,7 +21,8 @@ struct Runtime::Parts {
                                  .deadlocks = options.deadlocks,
                                  .step_budget = options.step_budget,
                                  .max_nested_starts = options.max_nested_starts,
-                                 .slow_step = options.slow_step}) {
+                                 .slow_step = options.slow_step,
+                                 .end_deadline = options.end_deadline}) {
     if (!options.handle_signals) return;
     signals.emplace(loop, std::initializer_list<int>{SIGINT, SIGTERM}, [this](int signal) { on_signal(signal); });
   }

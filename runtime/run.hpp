@@ -47,6 +47,9 @@ struct RuntimeOptions {
   /// Steps longer than this are counted (`Loop::slow_steps`) and logged with the task and what it then waited for. Empty:
   /// nobody watches; set, it costs two clock reads a step.
   std::optional<std::chrono::nanoseconds> slow_step{};
+  /// How long the end of a run waits for those whom it has cancelled. Then it names them in the log and cancels again, shielded
+  /// or not; who ignores three of these ends the program, with the place named. Empty: it waits for ever.
+  std::optional<std::chrono::nanoseconds> end_deadline = std::chrono::seconds(10);
   /// SIGINT and SIGTERM are taken while `run` runs, and left as they were at its end.
   bool handle_signals = true;
 };

@@ -1,10 +1,12 @@
 #include <heirloop/sched/loop.hpp>
 
+#include <spdlog/fmt/chrono.h>
 #include <spdlog/spdlog.h>
 
 #include <heirloop/sched/inheritance.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/log.hpp>
+#include <heirloop/sched/shield.hpp>
 #include <heirloop/sched/time_limit.hpp>
 
 namespace heirloop {
@@ -25,6 +27,9 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
   if (options.step_budget.count() <= 0) throw std::invalid_argument("step_budget must be longer than zero");
   if (options.slow_step && options.slow_step->count() <= 0) {
     throw std::invalid_argument("slow_step must be longer than zero; leave it empty to watch nothing");
+  }
+  if (options.end_deadline && options.end_deadline->count() <= 0) {
+    throw std::invalid_argument("end_deadline must be longer than zero; leave it empty to wait for ever");
   }
   ready_.policy().attach(driver_, groups_);
   if (options.tie_seed) ready_.break_ties(*options.tie_seed);
@@ -113,15 +118,16 @@ void Loop::dispatch_watched(Entry& entry) {
   if (observer_ != nullptr) observer_->step_ended();
 }
 
+/// "waiting for … at FILE:LINE", or the state of a task that does not wait.
+static std::string describe_place(const Task& task) {
+  const Wait* wait = task.state() == TaskState::blocked ? task.wait() : nullptr;
+  return (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) +
+         detail::place_of(task, " at ");
+}
+
 void Loop::log_slow_step(const TaskRef& task, std::int64_t took_ns) const {
   const auto us = [](std::int64_t ns) { return static_cast<double>(ns) / 1e3; };
-  std::string place = "a handle";
-  if (task) {
-    const Wait* wait = task.state() == TaskState::blocked ? task.get()->wait() : nullptr;
-    place = task.name() + " (then " +
-            (wait != nullptr ? "waiting for " + wait->describe() : std::string(to_string(task.state()))) +
-            detail::place_of(*task.get(), " at ") + ")";
-  }
+  const std::string place = task ? task.name() + " (then " + describe_place(*task.get()) + ")" : "a handle";
   logger().warn("a step of {} took {:.1f} us, over the limit of {:.1f} us; nothing else ran meanwhile", place, us(took_ns),
                 us(options_.slow_step->count()));
 }
@@ -165,7 +171,42 @@ void Loop::run_until_done(const TaskRef& task) {
   turn_until([awaited = task.get()] { return awaited->done(); });
 }
 
+/// Presses those who do not end.
+class Loop::Deadline : private Timer {
+ public:
+  explicit Deadline(Loop& loop) : Timer(fired), loop_(loop) { set(); }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+  ~Deadline() {
+    if (is_set()) loop_.timers_.remove(*this);
+  }
+
+ private:
+  static constexpr int most_rounds = 3;
+
+  static void fired(Timer& timer) noexcept { static_cast<Deadline&>(timer).press(); }
+  void set() noexcept {
+    if (loop_.options_.end_deadline) loop_.set_timer_after(*this, loop_.options_.end_deadline->count());
+  }
+  void press() noexcept {
+    ++round_;
+    for (Task* task = loop_.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+      logger().error("{} has not ended {} after its cancel by the end of the loop: it is {}", task->name(),
+                     std::chrono::duration<double>(*loop_.options_.end_deadline * round_), describe_place(*task));
+    }
+    contract(round_ <= most_rounds, "every task ends when it is cancelled; those named in the log do not");
+    for (Task* task = loop_.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
+      loop_.set_cancelled(*task, Cancelled("the loop ends, and waits no longer"), Shield::scope_of(*task));
+    }
+    set();
+  }
+
+  Loop& loop_;
+  int round_ = 0;
+};
+
 void Loop::finish() {
+  Deadline deadline(*this);
   std::uint64_t told = 0;  // ids below: cancelled. Tasks that come while the others end are cancelled as well.
   turn_until([&] {
     if (told != next_task_id_) {

@@ -47,6 +47,7 @@ struct LoopOptions {
   unsigned max_nested_starts = 1000;
   std::optional<std::uint64_t> tie_seed{};  ///< equals run in an order of this seed; gives up FIFO among equals; for tests
   std::optional<std::chrono::nanoseconds> slow_step{};  ///< longer steps are counted and logged; costs two clock reads a step
+  std::optional<std::chrono::nanoseconds> end_deadline{};  ///< see `finish`; empty: it waits for ever
 };
 
 /// Sees every dispatch. Costs a virtual call before and after each step while it is set.
@@ -82,7 +83,8 @@ class Loop {
   void run_until_done(const TaskRef& task);
 
   /// Cancels every task that is left once, last created first, also one that has swallowed a cancel before, and
-  /// dispatches until all have ended; logs exceptions that nobody fetched.
+  /// dispatches until all have ended; logs exceptions that nobody fetched. Who has not ended after `end_deadline` is named in
+  /// the log and cancelled again, shielded or not; who ignores three of these ends the program, with the place named.
   void finish();
 
   const LoopOptions& options() const noexcept { return options_; }
@@ -312,6 +314,7 @@ class Loop {
   bool over_budget() noexcept;
   template <class Done>
   void turn_until(Done done);
+  class Deadline;
 
   void count_deadline(const Task& task) noexcept {
     if (task.deadline_ns_ < now_ns_) [[unlikely]] ++missed_deadlines_;

@@ -1,4 +1,6 @@
 // The end of a loop: what is left is cancelled, once each, last created first, and awaited.
+#include <heirloop/sched/shield.hpp>
+
 #include "support/sim.hpp"
 
 #include <gtest/gtest.h>
@@ -87,6 +89,54 @@ TEST(LoopEnd, awaits_clean_up_that_takes_time) {
   }(slow, cleaned));
   EXPECT_TRUE(cleaned);
   EXPECT_EQ(sim.driver.now_ns(), 5'000'000'000);
+}
+
+Coro<void> ignore_cancels(int times) {
+  for (int i = 0; i < times; ++i) {
+    try {
+      co_await sleep(1h);
+    } catch (const Cancelled&) {
+    }
+  }
+}
+
+TEST(LoopEnd, names_who_has_not_ended_by_the_deadline_and_cancels_again) {
+  LogCapture log;
+  Sim sim({.end_deadline = 2s});
+  sim.run([]() -> Coro<void> {
+    create_task(ignore_cancels(3), {.name = "deaf", .eager_start = true});
+    co_return;
+  }());
+  EXPECT_EQ(std::chrono::nanoseconds(sim.driver.now_ns()), 4s);
+  EXPECT_EQ(log.count("deaf has not ended"), 2U) << log.text();
+  EXPECT_EQ(log.count("deaf has not ended 2s after its cancel by the end of the loop: it is waiting for a sleep at "), 1U)
+      << log.text();
+}
+
+TEST(LoopEnd, a_shield_holds_until_the_deadline) {
+  LogCapture log;
+  Sim sim({.end_deadline = 2s});
+  const auto shielded = []() -> Coro<void> {
+    Shield shield;
+    co_await sleep(1h);
+  };
+  sim.run([](auto& body) -> Coro<void> {
+    create_task(body(), {.name = "shielded", .eager_start = true});
+    co_return;
+  }(shielded));
+  EXPECT_EQ(std::chrono::nanoseconds(sim.driver.now_ns()), 2s);
+  EXPECT_EQ(log.count("shielded has not ended"), 1U) << log.text();
+}
+
+TEST(LoopEndDeathTest, who_never_ends_ends_the_program_with_the_place_named) {
+  const auto deaf = [] {
+    Sim sim({.end_deadline = 2s});
+    sim.run([]() -> Coro<void> {
+      create_task(ignore_cancels(9), {.name = "deaf", .eager_start = true});
+      co_return;
+    }());
+  };
+  EXPECT_DEATH(deaf(), "every task ends when it is cancelled");
 }
 
 }  // namespace
