@@ -41,6 +41,10 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
 Loop::~Loop() {
   contract(tasks_.first() == nullptr, "a loop ends when its tasks have ended; call finish()");
   while (Entry* entry = ready_.pop()) static_cast<Callback*>(entry)->dispose();
+  while (Timer* timer = timers_.any()) {
+    timers_.remove(*timer);
+    if (timer->fires_by(TimedCall::due)) static_cast<TimedCall*>(timer)->dispose();
+  }
   driver_.keep_time(nullptr);
 }
 
@@ -263,8 +267,7 @@ void Loop::sleep() {
 void Loop::take_posts() noexcept {
   for (Callback* post = inbox_.take_all(); post != nullptr;) {
     Callback* following = Inbox::next(*post);
-    ready_.set_urgency(*post, policy().urgency({.priority = post->posted_priority()}));
-    ready_.push(*post, now_ns_);
+    make_ready(*post);
     post = following;
   }
 }

@@ -237,39 +237,58 @@ class Loop {
   void yield_behind(Task& victim, Task& caller, std::coroutine_handle<> frame) noexcept;
 
   /// Errors: InvalidStateError when called on another thread than the loop's.
-  static void check_thread(const Task& task) {
-    if (detail::this_thread.loop != task.loop_) [[unlikely]] wrong_thread();
+  static void check_thread(const Task& task) { check_thread(*task.loop_); }
+  static void check_thread(const Loop& loop) {
+    if (detail::this_thread.loop != &loop) [[unlikely]] wrong_thread();
   }
 
   // ---- handles ----
 
-  /// Runs `function` as a step of its own, with the creator's base priority unless given.
+  /// Runs `function` as a step of its own. The handle can cancel it.
+  /// Errors: std::invalid_argument for a NaN priority.
   template <class F>
-  void call_soon(F&& function) {
-    Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
-    ready_.set_urgency(*callback, creator_urgency());
-    ready_.push(*callback, now_ns_);
+  CallHandle call_soon(F&& function, const CallOptions& options = {}) {
+    Callback* callback = make_callback(std::forward<F>(function), options);
+    make_ready(*callback);
+    return CallHandle(callback);
   }
 
-  /// The same, when `position` others have run.
+  /// The same, `span_ns` after the next reading of the clock.
   template <class F>
-  void call_pos(std::size_t position, F&& function) {
-    Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::loop);
-    ready_.set_urgency(*callback, creator_urgency());
+  TimerHandle call_after(std::int64_t span_ns, F&& function, const CallOptions& options = {}) {
+    TimedCall* call = make_callback<TimedCall>(std::forward<F>(function), options);
+    set_timer_after(*call, span_ns);
+    return TimerHandle(call);
+  }
+
+  /// The same, when the loop's clock shows `deadline_ns`.
+  template <class F>
+  TimerHandle call_at(std::int64_t deadline_ns, F&& function, const CallOptions& options = {}) {
+    TimedCall* call = make_callback<TimedCall>(std::forward<F>(function), options);
+    try {
+      set_timer_at(*call, deadline_ns);
+    } catch (...) {
+      call->dispose();
+      throw;
+    }
+    return TimerHandle(call);
+  }
+
+  /// As `call_soon`, when `position` others have run.
+  template <class F>
+  CallHandle call_pos(std::size_t position, F&& function, const CallOptions& options = {}) {
+    Callback* callback = make_callback(std::forward<F>(function), options);
+    set_urgency(*callback);
     ready_.push_positional(*callback, position, now_ns_);
+    return CallHandle(callback);
   }
 
-  /// The same from any thread: lock-free, wakes a sleeping loop once. The priority is NORMAL unless given.
+  /// As `call_soon` from any thread: lock-free, wakes a sleeping loop once. The priority is NORMAL unless given.
   /// Errors: std::invalid_argument for NaN; std::bad_alloc.
   template <class F>
   void post(F&& function, double priority = priority::normal) {
     Callback* callback = Callback::create(std::forward<F>(function), Callback::Origin::other_thread);
     post_callback(*callback, priority);
-  }
-
-  /// What handles of the current task stand by: its base priority and its group, without its deadline.
-  Urgency creator_urgency() const noexcept {
-    return policy().urgency({.priority = creator_priority(), .group = creator_group()});
   }
 
   /// The base priority of the current task; NORMAL outside tasks.
@@ -290,6 +309,9 @@ class Loop {
   friend struct DeadlockSearch;
   friend class Task;
   friend class CancelWalk;
+  friend class TimedCall;
+  friend class Callback;
+  friend class TimerHandle;
   friend void detail::check_first_line();
 
   [[noreturn]] static void no_loop();
@@ -326,6 +348,27 @@ class Loop {
   }
   void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
   void make_ready(Task& task) noexcept;
+
+  /// `Block`: Callback or TimedCall.
+  template <class Block = Callback, class F>
+  Block* make_callback(F&& function, const CallOptions& options) {
+    const double priority = options.priority ? checked_priority(*options.priority) : creator_priority();
+    constexpr auto origin = std::is_same_v<Block, TimedCall> ? Callback::Origin::timer : Callback::Origin::loop;
+    Block* block = Callback::create<Block>(std::forward<F>(function), origin);
+    Callback& callback = *block;
+    callback.loop_ = this;
+    callback.priority_ = priority;
+    callback.group_ = creator_group();
+    return block;
+  }
+  void set_urgency(Callback& callback) {
+    ready_.set_urgency(callback, policy().urgency({.priority = callback.priority_, .group = callback.group_}));
+  }
+  void make_ready(Callback& callback) {
+    set_urgency(callback);
+    ready_.push(callback, now_ns_);
+  }
+  void forget_timer(Timer& timer) noexcept { timers_.remove(timer, now_ns_); }
 
   void forget_unfetched(Task& task) noexcept;
 

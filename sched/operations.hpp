@@ -139,6 +139,30 @@ inline detail::SleepAwaiter sleep_until(std::chrono::steady_clock::time_point de
   return detail::SleepAwaiter(std::chrono::nanoseconds(deadline.time_since_epoch()).count(), true);
 }
 
+/// Runs `function` as a step of its own: no task runs in it, and an exception that leaves it is logged. It has the base
+/// priority of the current task unless given. The handle can cancel it; dropping the handle does not.
+/// Errors: InvalidStateError outside a loop; std::invalid_argument for a NaN priority. Cost: no allocation in steady state for
+/// a function of up to 48 bytes.
+template <class F>
+CallHandle call_soon(F&& function, const CallOptions& options = {}) {
+  return Loop::current().call_soon(std::forward<F>(function), options);
+}
+
+/// The same when `span` has passed; zero or less: after what is ready now and as urgent.
+/// Errors: as `call_soon`; std::invalid_argument for a NaN span. Cost: O(log n) in the number of timers; a list link when it is
+/// cancelled in the same step.
+template <class Rep, class Period, class F>
+TimerHandle call_later(std::chrono::duration<Rep, Period> span, F&& function, const CallOptions& options = {}) {
+  return Loop::current().call_after(detail::span_ns(span), std::forward<F>(function), options);
+}
+
+/// The same when the loop's clock shows `deadline`. Errors and cost: as `call_later`.
+template <class F>
+TimerHandle call_at(std::chrono::steady_clock::time_point deadline, F&& function, const CallOptions& options = {}) {
+  const std::int64_t deadline_ns = std::chrono::nanoseconds(deadline.time_since_epoch()).count();
+  return Loop::current().call_at(deadline_ns, std::forward<F>(function), options);
+}
+
 /// The loop's cached clock: refreshed by every harvest and wait and at least once in 64 steps.
 inline std::chrono::steady_clock::time_point loop_time() {
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(Loop::current().now_ns()));

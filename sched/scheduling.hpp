@@ -195,8 +195,8 @@ class ReadyTasks {
 
   /// Runs `function` as a step of its own when `position` others have run.
   template <class F>
-  void call_pos(std::size_t position, F&& function) {
-    loop_->call_pos(position, std::forward<F>(function));
+  CallHandle call_pos(std::size_t position, F&& function, const CallOptions& options = {}) {
+    return loop_->call_pos(position, std::forward<F>(function), options);
   }
 
  private:

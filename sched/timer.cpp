@@ -34,14 +34,18 @@ void TimerQueue::remove(Timer& timer) noexcept {
   }
 }
 
+void TimerQueue::remove(Timer& timer, std::int64_t now_ns) noexcept {
+  if (timer.is_undated()) timer.time_ns_ = deadline(now_ns, timer.time_ns_);
+  remove(timer);
+}
+
 void TimerQueue::erase(Timer& timer) noexcept {
   timer.place_ = Timer::Place::idle;
   detail::quad_erase(heap_, timer.slot_, before, moved);
 }
 
 void TimerQueue::date(Timer& timer, std::int64_t now_ns) {
-  const std::int64_t span = timer.time_ns_;
-  set_at(timer, span > never - now_ns ? never : now_ns + span);
+  set_at(timer, deadline(now_ns, timer.time_ns_));
 }
 
 std::int64_t TimerQueue::deadline_of(Timer& timer, std::int64_t now_ns) {

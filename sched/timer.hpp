@@ -27,6 +27,10 @@ class Timer {
 
   bool is_set() const noexcept { return place_ != Place::idle; }
   bool is_undated() const noexcept { return place_ == Place::undated; }
+  bool fires_by(Fire fire) const noexcept { return fire_ == fire; }
+
+  /// The deadline, or that of the last time; of an undated one the span.
+  std::int64_t time_ns() const noexcept { return time_ns_; }
 
  private:
   friend class TimerQueue;
@@ -59,11 +63,17 @@ class TimerQueue {
 
   void remove(Timer& timer) noexcept;
 
+  /// The same; one that is undated has the deadline then that it would have got at `now_ns`.
+  void remove(Timer& timer, std::int64_t now_ns) noexcept;
+
   /// The deadline, or that of the last time; an undated timer is dated by this reading of the clock.
   std::int64_t deadline_of(Timer& timer, std::int64_t now_ns);
 
   /// Both are set, or were; `a` fires at a later time than `b`, not merely after it.
   static bool is_later(const Timer& a, const Timer& b) noexcept { return a.is_undated() || a.time_ns_ > b.time_ns_; }
+
+  /// Any that is set, null: none. For the end of a loop.
+  Timer* any() const noexcept { return heap_.empty() ? undated_ : heap_.front().timer; }
 
   /// Turns spans into deadlines.
   void date_all(std::int64_t now_ns);
@@ -87,6 +97,9 @@ class TimerQueue {
   }
   void erase(Timer& timer) noexcept;
   void date(Timer& timer, std::int64_t now_ns);
+  static std::int64_t deadline(std::int64_t now_ns, std::int64_t span) noexcept {
+    return span > never - now_ns ? never : now_ns + span;
+  }
 
   Timer* undated_ = nullptr;  // last set first
   std::vector<Item> heap_;
