@@ -87,7 +87,7 @@ class Gathering final : public TaskSet {
     Loop& loop = Loop::current();
     auto member = std::make_unique<Member>();
     member->own = true;
-    const TaskOptions options;
+    const TaskOptions options = loop.decided({});
     PriorityTask<T> task = loop.make_task(std::move(coro), options);
     add(std::move(member), *task.get());
     loop.start(*task.get(), options);

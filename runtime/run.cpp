@@ -21,6 +21,7 @@ struct Runtime::Parts {
                                  .deadlocks = options.deadlocks,
                                  .step_budget = options.step_budget,
                                  .max_nested_starts = options.max_nested_starts,
+                                 .eager_tasks = options.eager_tasks,
                                  .slow_step = options.slow_step,
                                  .end_deadline = options.end_deadline}) {
     if (!options.handle_signals) return;

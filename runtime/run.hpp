@@ -44,6 +44,8 @@ struct RuntimeOptions {
   std::chrono::nanoseconds gather = std::chrono::microseconds(20);
   /// How deep eager starts may nest on the machine stack.
   unsigned max_nested_starts = 1000;
+  /// Every task that is created inside the loop starts inside the call, unless its options say otherwise.
+  bool eager_tasks = false;
   /// Steps longer than this are counted (`Loop::slow_steps`) and logged with the task and what it then waited for. Empty:
   /// nobody watches; set, it costs two clock reads a step.
   std::optional<std::chrono::nanoseconds> slow_step{};

@@ -36,7 +36,7 @@ class TaskStatus {
   template <class... Args>
     requires(sizeof...(Args) == (std::is_void_v<T> ? 0 : 1))
   void started(Args&&... args) {
-    ready_.set_value(std::forward<Args>(args)...);
+    if (!ready_.cancelled()) ready_.set_value(std::forward<Args>(args)...);  // else nobody waits for it any more
   }
 
  private:
@@ -53,8 +53,9 @@ class TaskGroup final : private detail::TaskSet {
   template <class T>
   PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
     Loop& loop = Loop::current();
-    PriorityTask<T> task = make(loop, std::move(coro), options, true);
-    loop.start(*task.get(), options);
+    const TaskOptions decided = loop.decided(options);
+    PriorityTask<T> task = make(loop, std::move(coro), decided, true);
+    loop.start(*task.get(), decided);
     return task;
   }
 
@@ -72,6 +73,7 @@ class TaskGroup final : private detail::TaskSet {
   template <class T = void, class Function>
   Coro<T> start(Function function, TaskOptions options = {}) {
     Loop& loop = Loop::current();
+    options = loop.decided(options);
     Promise<T> promise;
     Future<T> ready = promise.future();
     PriorityTask<void> task = make(loop, run_starting(std::move(function), promise), options, false);

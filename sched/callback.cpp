@@ -22,7 +22,7 @@ void Callback::free_block() noexcept {
 bool Callback::cancel() noexcept {
   if (stage_ != Stage::pending) return false;
   stage_ = Stage::cancelled;
-  if (list_ != nullptr) {
+  if (listed_) {
     list_->erase(*this);
   } else if (is_ready()) {
     loop_->ready().erase(*this);

@@ -129,12 +129,13 @@ class Callback : public Entry {
   Loop* loop_ = nullptr;      // of a handle that was made in its loop's thread
   Callback* next_ = nullptr;  // in the inbox, or in `list_`
   Callback* before_ = nullptr;
-  detail::CallbackList* list_ = nullptr;
+  detail::CallbackList* list_ = nullptr;  // in which it stands or stood; null: never in any
   SchedulingGroup* group_ = nullptr;
   double priority_ = priority::normal;
   std::uint32_t references_ = 1;  // the loop's, and one for each handle
   Origin origin_;
   Stage stage_ = Stage::pending;
+  bool listed_ = false;  // stands in `list_`
   alignas(std::max_align_t) std::byte storage_[inline_size];
 };
 
@@ -179,6 +180,9 @@ class CallHandle {
 
  protected:
   friend class Loop;
+  friend class TaskRef;
+  template <class T>
+  friend class Future;
   Callback& callback() const {
     if (callback_ == nullptr) [[unlikely]] empty();
     return *callback_;
@@ -211,6 +215,7 @@ class CallbackList {
 
   void push_back(Callback& callback) noexcept {
     callback.list_ = this;
+    callback.listed_ = true;
     callback.next_ = nullptr;
     callback.before_ = first_ == nullptr ? &callback : first_->before_;  // the first one's is the last
     (first_ == nullptr ? first_ : first_->before_->next_) = &callback;
@@ -218,7 +223,7 @@ class CallbackList {
   }
 
   void erase(Callback& callback) noexcept {
-    callback.list_ = nullptr;
+    callback.listed_ = false;
     if (callback.next_ != nullptr) {
       callback.next_->before_ = callback.before_;
     } else if (&callback != first_) {
@@ -227,15 +232,16 @@ class CallbackList {
     (&callback == first_ ? first_ : callback.before_->next_) = callback.next_;
   }
 
+  /// Counts as one that has stood here.
+  void adopt(Callback& callback) noexcept { callback.list_ = this; }
+  bool has_had(const Callback& callback) const noexcept { return callback.list_ == this; }
+
   /// Null when empty.
   Callback* pop_front() noexcept {
     Callback* first = first_;
     if (first != nullptr) erase(*first);
     return first;
   }
-
-  /// Whether this handle's callback is here.
-  bool has(const Callback& callback) const noexcept { return callback.list_ == this; }
 
  private:
   Callback* first_ = nullptr;

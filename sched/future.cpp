@@ -2,9 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <heirloop/sched/cancel.hpp>
 #include <heirloop/sched/log.hpp>
 
 namespace heirloop::detail {
+
+FutureBase::~FutureBase() {
+  if (life_ != nullptr) life_->let_go();
+}
 
 std::string FutureBase::describe() const {
   return owner_.owner == nullptr ? "a future" : "a future of " + owner_.owner->name();
@@ -26,6 +31,24 @@ void FutureBase::owner_died(Holding& holding) noexcept {
   }
 }
 
+bool FutureBase::cancel(std::string message) {
+  if (done_) return false;
+  store_cancelled(std::make_exception_ptr(Cancelled(std::move(message))));
+  set_done();
+  return true;
+}
+
+void FutureBase::check_loop(Loop& loop) const {
+  if (life_ != nullptr && life_ != &loop.life()) throw InvalidStateError("functions of another loop wait for this future");
+}
+
+void FutureBase::call_when_done(Loop& loop, Callback& callback) noexcept {
+  callbacks_.adopt(callback);
+  if (done_) return loop.make_ready(callback);
+  if (life_ == nullptr) life_ = loop.life().retain();
+  callbacks_.push_back(callback);
+}
+
 void FutureBase::check_not_done() const {
   if (done_) throw InvalidStateError("this future has its outcome already");
 }
@@ -34,9 +57,17 @@ void FutureBase::set_done() noexcept {
   done_ = true;
   if (owner_.owner != nullptr) unlink_holding(owner_);
   while (WaitNode* node = waiters().next()) node->wait().task()->loop().wake(node->wait());
+  if (callbacks_.empty()) return;
+  if (life_->loop != nullptr) return life_->loop->make_all_ready(callbacks_);
+  while (Callback* callback = callbacks_.pop_front()) callback->dispose();
+}
+
+void FutureBase::log_unless_fetched(const std::exception_ptr& error) const noexcept {
+  if (!fetched_) logger().error("a future failed, and nobody fetched its exception: {}", describe_exception(error));
 }
 
 void FutureBase::Wait::await_suspend(std::coroutine_handle<> frame) {
+  if (is_blocked()) throw InvalidStateError("a task waits by this await of a future already; await the future itself again");
   Loop& loop = Loop::current();
   enter_queue(loop, node_, future_.waiters());
   loop.block(*this, frame);
@@ -46,5 +77,7 @@ void FutureBase::Wait::await_resume() const {
   if (task() != nullptr) Loop::resumed();
   if (owner_died_) throw OwnerDied("the task that was to set the outcome of a future ended without it");
 }
+
+bool FutureBase::Wait::forward(CancelWalk& walk) noexcept { return future_.cancel(walk.message()); }
 
 }  // namespace heirloop::detail

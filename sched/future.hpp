@@ -1,16 +1,20 @@
 // `Future<T>` and `Promise<T>`: an outcome that somebody will set, and any number of tasks that wait for it.
 //
-// Owns: the outcome and the queue of those who wait, in a recycled block that the promise and the futures share. Called by
-// tasks and handles of one loop.
+// Owns: the outcome, the queue of those who wait and the functions to call, in a recycled block that the promise and the
+// futures share. Called by tasks and handles of one loop.
 //
-// 1. The outcome is set once; all who wait go on then, by the policy's order.
+// 1. The outcome is set once, by the promise, by a cancel, or as the promise goes; all who wait go on then, by the policy's
+//    order, and the functions become ready in the order in which they were added.
 // 2. Nobody owns a future, so that waiting for it lends nothing, unless the promise names an owner: that task inherits.
 // 3. A promise that goes without an outcome breaks its future.
+// 4. A cancel of a task that waits for a future cancels the future: all who wait get it.
+// 5. An exception that nobody has seen is logged as the last of promise and futures goes.
 #pragma once
 
 #include <coroutine>
 #include <exception>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include <heirloop/sched/inheritance.hpp>
@@ -32,6 +36,23 @@ class FutureBase : public Resource {
   std::string describe() const override;
   void owner_died(Holding& holding) noexcept override;
 
+  /// False when there is an outcome already.
+  bool cancel(std::string message);
+
+  /// Errors: InvalidStateError when functions of another loop wait for the outcome.
+  void check_loop(Loop& loop) const;
+
+  /// `callback`, of `Loop::make_callback`, runs soon after the outcome is there.
+  void call_when_done(Loop& loop, Callback& callback) noexcept;
+  bool has_had(const Callback& callback) const noexcept { return callbacks_.has_had(callback); }
+
+  void retain() noexcept { ++references_; }
+  bool let_go() noexcept { return --references_ == 0; }
+
+  /// Nobody else holds it, so nobody can see its outcome.
+  bool is_last() const noexcept { return references_ == 1; }
+  void mark_fetched() noexcept { fetched_ = true; }
+
   /// One task's wait.
   class Wait final : public heirloop::Wait {
    public:
@@ -40,6 +61,7 @@ class FutureBase : public Resource {
     void await_suspend(std::coroutine_handle<> frame);
     void await_resume() const;
     AbortResult abort() noexcept override { return AbortResult::done; }
+    bool forward(CancelWalk& walk) noexcept override;
     std::string describe() const override { return future_.describe(); }
 
    private:
@@ -50,20 +72,30 @@ class FutureBase : public Resource {
   };
 
  protected:
-  ~FutureBase() = default;
+  ~FutureBase();
 
   /// The outcome is there: all go on.
   void set_done() noexcept;
   void check_not_done() const;
+  virtual void store_cancelled(std::exception_ptr error) noexcept = 0;
+  void log_unless_fetched(const std::exception_ptr& error) const noexcept;
 
  private:
   Holding owner_;
+  CallbackList callbacks_;
+  LoopLife* life_ = nullptr;  // of the loop of the callbacks; null: there was none
+  std::uint32_t references_ = 1;
   bool done_ = false;
+  bool fetched_ = false;
 };
 
 template <class T>
 class FutureState final : public FutureBase, public Pooled {
  public:
+  ~FutureState() {
+    if (result.has_error() && !result.is_cancelled()) log_unless_fetched(result.error());
+  }
+
   template <class... Args>
   void set_value(Args&&... args) {
     check_not_done();
@@ -81,7 +113,9 @@ class FutureState final : public FutureBase, public Pooled {
   }
 
   Result<T> result;
-  unsigned references = 1;  // of the loop's thread alone
+
+ private:
+  void store_cancelled(std::exception_ptr error) noexcept override { result.set_cancelled(std::move(error)); }
 };
 
 /// A counted pointer to a state.
@@ -91,7 +125,7 @@ class FutureRef {
   FutureRef() noexcept = default;
   explicit FutureRef(FutureState<T>* state) noexcept : state_(state) {}
   FutureRef(const FutureRef& other) noexcept : state_(other.state_) {
-    if (state_ != nullptr) ++state_->references;
+    if (state_ != nullptr) state_->retain();
   }
   FutureRef(FutureRef&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   FutureRef& operator=(FutureRef other) noexcept {
@@ -99,7 +133,7 @@ class FutureRef {
     return *this;
   }
   ~FutureRef() {
-    if (state_ != nullptr && --state_->references == 0) delete state_;
+    if (state_ != nullptr && state_->let_go()) delete state_;
   }
 
   explicit operator bool() const noexcept { return state_ != nullptr; }
@@ -112,6 +146,12 @@ class FutureRef {
   FutureState<T>* state_ = nullptr;
 };
 
+/// Whether `set_value(args...)` can make a T.
+template <class T, class... Args>
+inline constexpr bool sets_value = sizeof...(Args) == 1 && (sets_result<T, Args> && ...);
+template <class T>
+inline constexpr bool sets_value<T> = std::is_void_v<T>;
+
 }  // namespace detail
 
 /// What a promise will give. Copyable. Belongs to the loop's thread.
@@ -121,17 +161,53 @@ class Future {
   Future() noexcept = default;
 
   bool done() const { return state_.checked().done(); }
+  bool cancelled() const { return state_.checked().result.is_cancelled(); }
 
-  /// The value, or throws the exception that was set. Errors: InvalidStateError when not done.
-  decltype(auto) result() const {
-    if (!done()) throw InvalidStateError("this future has no outcome yet");
-    return std::as_const(state_.checked().result).peek();
+  /// The value, or throws the exception that was set.
+  /// Errors: InvalidStateError when not done; Cancelled when the future was cancelled.
+  decltype(auto) result() const { return std::as_const(fetched().result).peek(); }
+
+  /// The exception that was set, or null. Errors: as `result`.
+  std::exception_ptr exception() const {
+    const detail::Result<T>& result = fetched().result;
+    if (result.is_cancelled()) std::rethrow_exception(result.error());
+    return result.has_error() ? result.error() : nullptr;
+  }
+
+  /// The outcome is `Cancelled` with the message: all who wait get it, and the promise can set nothing any more. False when it
+  /// had an outcome.
+  bool cancel(std::string message = {}) const { return state_.checked().cancel(std::move(message)); }
+
+  /// `function(future)`, or `function()`, runs when the outcome is there: as a step of its own, never inside a call, with the
+  /// base priority of who adds it; soon, when it is there already. Functions of one priority run in the order in which they
+  /// were added. An exception that leaves one is logged. The handle removes it. When the loop in which it was added has ended
+  /// before, it is dropped.
+  /// Errors: InvalidStateError outside a loop, and in another one than that of the functions before it. Cost: no allocation in
+  /// steady state for a function of up to 40 bytes.
+  template <class F>
+  CallHandle add_done_callback(F&& function) const {
+    Loop& loop = Loop::current();
+    using Call = detail::CalledWith<std::decay_t<F>, Future>;
+    detail::FutureState<T>& state = state_.checked();
+    state.check_loop(loop);
+    Callback* callback = loop.make_callback(Call{std::forward<F>(function), *this}, {});
+    const CallHandle added(callback);
+    state.call_when_done(loop, *callback);
+    return added;
+  }
+
+  /// Takes back what `add_done_callback` gave, also when the outcome is there and it is ready already. False when it ran, runs,
+  /// was removed, or is of something else.
+  /// Errors: InvalidStateError for an empty handle, or on another thread.
+  bool remove_done_callback(const CallHandle& handle) const {
+    return state_.checked().has_had(handle.callback()) && handle.cancel();
   }
 
   /// Waits for the outcome and gives it: a copy, so that there can be many awaiters; a move-only value is moved out to the
   /// first.
-  /// Suspends: unless it is there; the named owner, if any, inherits the waiter's urgency. Interrupt: the future goes on.
-  /// Errors: the exception that was set; BrokenPromise; OwnerDied when the named owner ends while this waits;
+  /// Suspends: unless it is there; the named owner, if any, inherits the waiter's urgency. Interrupt: the future goes on. A
+  /// cancel of the waiter cancels the future.
+  /// Errors: the exception that was set; Cancelled; BrokenPromise; OwnerDied when the named owner ends while this waits;
   /// DeadlockError when the named owner waits, directly or not, for the caller. Cost: O(log n) in the number of awaiters.
   auto operator co_await() const { return Awaiter(*this); }
 
@@ -139,6 +215,13 @@ class Future {
   template <class U>
   friend class Promise;
   explicit Future(detail::FutureRef<T> state) noexcept : state_(std::move(state)) {}
+
+  detail::FutureState<T>& fetched() const {
+    detail::FutureState<T>& state = state_.checked();
+    if (!state.done()) throw InvalidStateError("this future has no outcome yet");
+    state.mark_fetched();
+    return state;
+  }
 
   class Awaiter {
    public:
@@ -150,6 +233,7 @@ class Future {
     void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
     T await_resume() {
       wait_.await_resume();
+      state_.checked().mark_fetched();
       auto& result = state_.checked().result;
       if constexpr (std::is_void_v<T> || std::is_reference_v<T> || !std::is_copy_constructible_v<T>) {
         return result.take();
@@ -179,9 +263,9 @@ class Promise {
     return *this;
   }
   ~Promise() {
-    if (state_ && !state_.checked().done()) {
-      state_.checked().set_exception(std::make_exception_ptr(BrokenPromise("the promise went without an outcome")));
-    }
+    if (!state_ || state_.checked().done()) return;
+    if (state_.checked().is_last()) state_.checked().mark_fetched();
+    state_.checked().set_exception(std::make_exception_ptr(BrokenPromise("the promise went without an outcome")));
   }
 
   Future<T> future() const {
@@ -190,9 +274,13 @@ class Promise {
   }
   bool done() const { return state_.checked().done(); }
 
-  /// All who wait go on. Errors: InvalidStateError when the outcome is there already.
+  /// True when a future was cancelled: nobody wants an outcome any more.
+  bool cancelled() const { return state_.checked().result.is_cancelled(); }
+
+  /// All who wait go on. A promise of a reference takes what outlives the call.
+  /// Errors: InvalidStateError when the outcome is there already, also by a cancel.
   template <class... Args>
-    requires(sizeof...(Args) == (std::is_void_v<T> ? 0 : 1))
+    requires detail::sets_value<T, Args...>
   void set_value(Args&&... args) {
     state_.checked().set_value(std::forward<Args>(args)...);
   }

@@ -34,6 +34,7 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
   ready_.policy().attach(driver_, groups_);
   if (options.tie_seed) ready_.break_ties(*options.tie_seed);
   watched_ = options.slow_step.has_value();
+  special_creation_ = options.eager_tasks;
   now_ns_ = driver_.now_ns();
   driver_.keep_time(&now_ns_);
 }
@@ -46,6 +47,8 @@ Loop::~Loop() {
     if (timer->fires_by(TimedCall::due)) static_cast<TimedCall*>(timer)->dispose();
   }
   driver_.keep_time(nullptr);
+  life_->loop = nullptr;
+  life_->let_go();
 }
 
 void Loop::no_loop() { throw InvalidStateError("no heirloop loop runs in this thread; call this inside run()"); }
@@ -54,6 +57,16 @@ void Loop::nested_too_deep() const {
   throw InvalidStateError("eager starts are nested " + std::to_string(nested_) +
                           " deep, the limit of max_nested_starts; await the coroutine or start the task without "
                           "eager_start");
+}
+
+void Loop::set_task_factory(TaskFactory factory) {
+  task_factory_ = std::move(factory);
+  special_creation_ = options_.eager_tasks || task_factory_ != nullptr;
+}
+
+void Loop::decide(TaskOptions& options) const {
+  if (task_factory_) task_factory_(options);
+  if (!options.eager_start) options.eager_start = options_.eager_tasks && this_thread.loop == this;
 }
 
 void Loop::wrong_thread() {
@@ -85,7 +98,7 @@ inline void Loop::dispatch(Entry& entry) {
   }
 }
 
-/// One step: the trampoline resumes frame after frame until the task suspends or ends.
+/// One step: the trampoline resumes frame after frame until the task suspends or ends. `resume_` is the frame that runs.
 inline void Loop::run_task(Task& task) {
   this_thread.task = &task;
   task.state_ = TaskState::running;
@@ -99,7 +112,7 @@ inline void Loop::run_task(Task& task) {
       task_ended(task, frame);
       break;
     }
-    frame = next;
+    task.resume_ = frame = next;
   }
   this_thread.task = nullptr;
 }
@@ -377,6 +390,15 @@ std::vector<TaskRef> Loop::all_tasks() const {
   return tasks;
 }
 
+/// With an exception, or with somebody to tell.
+void Loop::task_ended_rarely(Task& task) noexcept {
+  if (task.has_extras_) call_done_callbacks(task);
+  if (task.failed_ && !task.outcome_cancelled() && !task.fetched_) {
+    task.listed_as_unfetched_ = true;
+    unfetched_.push_front(task);
+  }
+}
+
 void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   contract(root.done(), "a task suspends only in awaiters of heirloop");
   task.state_ = TaskState::done;
@@ -389,10 +411,7 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   }
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
-  if (task.failed_ && !task.outcome_cancelled() && !task.fetched_) [[unlikely]] {
-    task.listed_as_unfetched_ = true;
-    unfetched_.push_front(task);
-  }
+  if (task.failed_ || task.has_extras_) [[unlikely]] task_ended_rarely(task);
   count_deadline(task);
   if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
 }

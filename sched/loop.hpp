@@ -36,6 +36,10 @@ enum class Deadlocks : std::uint8_t {
   off,     ///< nobody looks
 };
 
+/// Sees how each task is about to be made, and may change it: its name (what that refers to must live until `create_task`
+/// returns), priority, deadline, group, and whether it starts eagerly.
+using TaskFactory = std::function<void(TaskOptions& options)>;
+
 struct LoopOptions {
   PolicyKind policy = PolicyKind::aging;
   std::chrono::nanoseconds age_unit = std::chrono::milliseconds(100);
@@ -45,6 +49,7 @@ struct LoopOptions {
   Deadlocks deadlocks = Deadlocks::throws;
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
   unsigned max_nested_starts = 1000;
+  bool eager_tasks = false;  ///< every task that is created inside the loop starts inside the call unless asked otherwise
   std::optional<std::uint64_t> tie_seed{};  ///< equals run in an order of this seed; gives up FIFO among equals; for tests
   std::optional<std::chrono::nanoseconds> slow_step{};  ///< longer steps are counted and logged; costs two clock reads a step
   std::optional<std::chrono::nanoseconds> end_deadline{};  ///< see `finish`; empty: it waits for ever
@@ -61,6 +66,23 @@ class StepObserver {
   /// The step is over; the entry may be gone.
   virtual void step_ended() = 0;
 };
+
+namespace detail {
+/// Tells those who may outlive a loop whether it is there still. Counted.
+struct LoopLife : Pooled {
+  explicit LoopLife(Loop& whose) noexcept : loop(&whose) {}
+  LoopLife* retain() noexcept {
+    ++references;
+    return this;
+  }
+  void let_go() noexcept {
+    if (--references == 0) delete this;
+  }
+
+  Loop* loop;  // null: it has ended
+  std::uint32_t references = 1;
+};
+}  // namespace detail
 
 class Loop {
  public:
@@ -113,6 +135,8 @@ class Loop {
 
   /// Those in which somebody waits under a time limit, whose end will end them. Each was logged as it closed.
   std::uint64_t timed_cycles() const noexcept { return timed_cycles_; }
+
+  detail::LoopLife& life() noexcept { return *life_; }
 
   /// Null: none. The observer must live until it is taken back.
   void set_observer(StepObserver* observer) noexcept {
@@ -188,26 +212,38 @@ class Loop {
 
   template <class T>
   PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
+    if (special_creation_) [[unlikely]] return create_specially(std::move(coro), options);
     PriorityTask<T> task = make_task(std::move(coro), options);
     start(*task.get(), options);
     return task;
   }
 
-  /// `create_task` in two parts, for who must know the task before its first line: what was made must be started.
+  /// `create_task` in parts, for who must know the task before its first line: what was made must be started, with the same
+  /// options, which have to be `decided`.
   template <class T>
   PriorityTask<T> make_task(Coro<T>&& coro, const TaskOptions& options) {
     if (!coro.is_new()) throw InvalidStateError("create_task needs a coroutine that was never awaited");
-    if (options.eager_start && nested_ >= options_.max_nested_starts) nested_too_deep();
+    if (options.eager_start.value_or(false) && nested_ >= options_.max_nested_starts) nested_too_deep();
     auto* block = new detail::TaskBlock<T>(*this, coro.frame(), options);
     coro.release();
     return PriorityTask<T>(block);
   }
   void start(Task& task, const TaskOptions& options) {
-    if (options.eager_start) return run_nested(task);
+    if (options.eager_start.value_or(false)) return run_nested(task);
     register_task(task);
     task.state_ = TaskState::ready;
     ready_.push(task, now_ns_);
   }
+
+  /// What the factory and `eager_tasks` make of the options.
+  TaskOptions decided(TaskOptions options) const {
+    if (special_creation_) [[unlikely]] decide(options);
+    return options;
+  }
+
+  /// Every `create_task` asks it from now on; empty: none. It must not change the factory.
+  void set_task_factory(TaskFactory factory);
+  const TaskFactory& task_factory() const noexcept { return task_factory_; }
 
   /// The task whose step this is; null inside handles.
   Task* current_task() const noexcept { return detail::this_thread.task; }
@@ -243,6 +279,31 @@ class Loop {
   }
 
   // ---- handles ----
+
+  /// One that is not yet on its way. `Block`: Callback or TimedCall.
+  template <class Block = Callback, class F>
+  Block* make_callback(F&& function, const CallOptions& options) {
+    const double priority = options.priority ? checked_priority(*options.priority) : creator_priority();
+    constexpr auto origin = std::is_same_v<Block, TimedCall> ? Callback::Origin::timer : Callback::Origin::loop;
+    Block* block = Callback::create<Block>(std::forward<F>(function), origin);
+    Callback& callback = *block;
+    callback.loop_ = this;
+    callback.priority_ = priority;
+    callback.group_ = creator_group();
+    return block;
+  }
+
+  /// All become ready, in their order.
+  void make_all_ready(detail::CallbackList& callbacks) noexcept {
+    while (Callback* callback = callbacks.pop_front()) make_ready(*callback);
+  }
+  void make_ready(Callback& callback) {
+    set_urgency(callback);
+    ready_.push(callback, now_ns_);
+  }
+
+  /// `callback`, of `make_callback`, runs soon after the task has ended.
+  void call_when_done(Task& task, Callback& callback);
 
   /// Runs `function` as a step of its own. The handle can cancel it.
   /// Errors: std::invalid_argument for a NaN priority.
@@ -326,6 +387,15 @@ class Loop {
   void dispatch_watched(Entry& entry);
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
+  template <class T>
+  [[gnu::noinline]] PriorityTask<T> create_specially(Coro<T>&& coro, TaskOptions options) {
+    decide(options);
+    PriorityTask<T> task = make_task(std::move(coro), options);
+    start(*task.get(), options);
+    return task;
+  }
+  void decide(TaskOptions& options) const;
+
   void run_nested(Task& task);
   void run_callback(Callback& callback) noexcept;
   void sleep();
@@ -347,27 +417,13 @@ class Loop {
     tasks_.push_front(task);
   }
   void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
+  [[gnu::noinline]] void task_ended_rarely(Task& task) noexcept;
   void make_ready(Task& task) noexcept;
 
-  /// `Block`: Callback or TimedCall.
-  template <class Block = Callback, class F>
-  Block* make_callback(F&& function, const CallOptions& options) {
-    const double priority = options.priority ? checked_priority(*options.priority) : creator_priority();
-    constexpr auto origin = std::is_same_v<Block, TimedCall> ? Callback::Origin::timer : Callback::Origin::loop;
-    Block* block = Callback::create<Block>(std::forward<F>(function), origin);
-    Callback& callback = *block;
-    callback.loop_ = this;
-    callback.priority_ = priority;
-    callback.group_ = creator_group();
-    return block;
-  }
   void set_urgency(Callback& callback) {
     ready_.set_urgency(callback, policy().urgency({.priority = callback.priority_, .group = callback.group_}));
   }
-  void make_ready(Callback& callback) {
-    set_urgency(callback);
-    ready_.push(callback, now_ns_);
-  }
+  void call_done_callbacks(Task& task) noexcept;
   void forget_timer(Timer& timer) noexcept { timers_.remove(timer, now_ns_); }
 
   void forget_unfetched(Task& task) noexcept;
@@ -399,8 +455,11 @@ class Loop {
   std::uint64_t timed_cycles_ = 0;
 
   std::uint64_t next_task_id_ = 1;
+  bool special_creation_ = false;  // by a factory, or eager
   TaskList tasks_;      // registered and not done, last created first
   TaskList unfetched_;  // ended with an exception that nobody has seen
+  TaskFactory task_factory_;
+  detail::LoopLife* life_ = new detail::LoopLife(*this);
 };
 
 inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)
@@ -415,6 +474,17 @@ inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> ro
   } else {
     apply(options);
   }
+}
+
+template <class Handle, class F>
+CallHandle TaskRef::add_done_callback_for(const Handle& handle, F&& function) const {
+  Task& t = task();
+  Loop::check_thread(t);
+  using Call = detail::CalledWith<std::decay_t<F>, Handle>;
+  Callback* callback = t.loop().make_callback(Call{std::forward<F>(function), handle}, {});
+  const CallHandle added(callback);
+  t.loop().call_when_done(t, *callback);
+  return added;
 }
 
 inline void JoinWait::joined() {

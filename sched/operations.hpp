@@ -20,6 +20,13 @@ PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
   return Loop::current().create_task(std::move(coro), options);
 }
 
+/// Every `create_task` of the current loop asks `factory` from now on: it sees the options of each task and may change them.
+/// Empty: none. (asyncio's factory makes the task itself, so it may wrap the coroutine or give another kind of task; here a
+/// task's type is that of its coroutine, so this is not possible.)
+/// Errors: InvalidStateError outside a loop; what the factory throws leaves `create_task`.
+inline void set_task_factory(TaskFactory factory) { Loop::current().set_task_factory(std::move(factory)); }
+inline const TaskFactory& get_task_factory() { return Loop::current().task_factory(); }
+
 /// The task whose step this is. In the eager part of a start it is the new task.
 /// Errors: InvalidStateError outside tasks, also inside handles.
 inline TaskRef current_task() {

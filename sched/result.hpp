@@ -19,6 +19,14 @@ template <class T>
 using Stored = std::conditional_t<std::is_void_v<T>, Unit,
                                   std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>>;
 
+/// Whether a T can be made of a U; a reference only of what is there still when the call is over.
+template <class T, class U>
+inline constexpr bool sets_result = std::is_constructible_v<T, U&&>;
+template <class T, class U>
+  requires std::is_reference_v<T>
+inline constexpr bool sets_result<T, U> = (std::is_lvalue_reference_v<U> || std::is_rvalue_reference_v<T>) &&
+                                          std::is_convertible_v<std::add_pointer_t<U>, std::add_pointer_t<T>>;
+
 /// True when the exception being handled is `Cancelled`.
 bool handling_cancelled() noexcept;
 
@@ -50,6 +58,12 @@ class Result {
     const bool cancelled = handling_cancelled();
     std::construct_at(std::addressof(error_), std::current_exception());
     state_ = cancelled ? State::cancelled : State::error;
+  }
+
+  /// Of what has no outcome yet.
+  void set_cancelled(std::exception_ptr error) noexcept {
+    std::construct_at(std::addressof(error_), std::move(error));
+    state_ = State::cancelled;
   }
 
   const std::exception_ptr& error() const noexcept { return error_; }

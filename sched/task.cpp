@@ -21,8 +21,15 @@ bool handling_cancelled() noexcept {
 
 void root_failed() noexcept { this_thread.task->failed_ = true; }
 
-void check_first_line() { Loop::resumed(); }
+void check_first_line() {
+  this_thread.task->begun_ = true;
+  Loop::resumed();
+}
 
+std::coroutine_handle<> leaf_frame(const Task& task) noexcept { return task.resume_; }
+
+/// A name lies behind its length in a recycled block.
+namespace {
 char* store_name(std::string_view name) {
   const auto length = static_cast<std::uint32_t>(name.size());
   char* block = static_cast<char*>(FramePool::allocate(sizeof length + length));
@@ -31,15 +38,19 @@ char* store_name(std::string_view name) {
   return block;
 }
 
-namespace {
 std::string_view stored_name(const char* block) noexcept {
   std::uint32_t length = 0;
   std::memcpy(&length, block, sizeof length);
   return {block + sizeof length, length};
 }
-}  // namespace
 
 void free_name(char* block) noexcept { FramePool::deallocate(block, sizeof(std::uint32_t) + stored_name(block).size()); }
+}  // namespace
+
+struct TaskExtras : Pooled {
+  char* name = nullptr;
+  CallbackList done_callbacks;
+};
 
 }  // namespace detail
 
@@ -65,10 +76,8 @@ std::string_view to_string(TaskState state) noexcept {
 }
 
 std::string detail::place_of(const Task& task, std::string_view before) {
-  const std::coroutine_handle<> frame = &task == this_thread.task ? this_thread.suspending : task.resume_;
-  if (!frame) return {};
-  const std::source_location& where = CoroPromiseBase::of(frame).where;
-  if (where.line() == 0) return {};
+  if (!task.resume_) return {};
+  const std::source_location& where = CoroPromiseBase::of(task.resume_).where;
   return std::string(before) + where.file_name() + ":" + std::to_string(where.line());
 }
 
@@ -81,21 +90,46 @@ void Task::apply(const TaskOptions& options) {
   if (options.deadline) deadline_ns_ = to_deadline_ns(*options.deadline);
   const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
   base_ = urgency_at(priority);
-  if (!options.name.empty()) name_ = detail::store_name(options.name);
+  if (!options.name.empty()) set_name(options.name);
   loop_->ready().set_urgency(*this, base_);
 }
 
 std::string Task::name() const {
-  if (name_ != nullptr) return std::string(detail::stored_name(name_));
+  const void* stored = has_extras_ ? static_cast<const detail::TaskExtras*>(extras_)->name : extras_;
+  if (stored != nullptr) return std::string(detail::stored_name(static_cast<const char*>(stored)));
   return id_ == 0 ? "a task in its eager part" : "Task-" + std::to_string(id_);
+}
+
+void Task::set_name(std::string_view name) {
+  char* stored = detail::store_name(name);
+  void* old = has_extras_ ? std::exchange(static_cast<detail::TaskExtras*>(extras_)->name, stored) : std::exchange(extras_, stored);
+  if (old != nullptr) detail::free_name(static_cast<char*>(old));
+}
+
+detail::TaskExtras& Task::make_extras() {
+  if (!has_extras_) {
+    auto* extras = new detail::TaskExtras();
+    extras->name = static_cast<char*>(std::exchange(extras_, extras));
+    has_extras_ = true;
+  }
+  return *static_cast<detail::TaskExtras*>(extras_);
+}
+
+void Task::free_extras() noexcept {
+  void* name = extras_;
+  if (has_extras_) {
+    auto* extras = static_cast<detail::TaskExtras*>(extras_);
+    name = extras->name;
+    delete extras;
+  }
+  if (name != nullptr) detail::free_name(static_cast<char*>(name));
 }
 
 void Task::never_fetched() noexcept { loop_->forget_unfetched(*this); }
 
 void TaskRef::set_name(std::string_view name) const {
   Loop::check_thread(task());
-  char* stored = detail::store_name(name);
-  if (char* old = std::exchange(task().name_, stored)) detail::free_name(old);
+  task().set_name(name);
 }
 
 void TaskRef::set_priority(double priority) const {
@@ -160,6 +194,32 @@ std::exception_ptr TaskRef::exception() const {
   if (error == nullptr) return nullptr;
   if (t.outcome_cancelled()) std::rethrow_exception(*error);
   return *error;
+}
+
+// ---- done callbacks ----
+
+void Loop::call_when_done(Task& task, Callback& callback) {
+  detail::CallbackList* callbacks = nullptr;
+  try {
+    callbacks = &task.make_extras().done_callbacks;
+  } catch (...) {
+    callback.dispose();
+    throw;
+  }
+  if (!task.done()) return callbacks->push_back(callback);
+  callbacks->adopt(callback);
+  make_ready(callback);
+}
+
+void Loop::call_done_callbacks(Task& task) noexcept {
+  make_all_ready(static_cast<detail::TaskExtras*>(task.extras_)->done_callbacks);
+}
+
+bool TaskRef::remove_done_callback(const CallHandle& handle) const {
+  Task& t = task();
+  Loop::check_thread(t);
+  const Callback& callback = handle.callback();
+  return t.has_extras_ && static_cast<detail::TaskExtras*>(t.extras_)->done_callbacks.has_had(callback) && handle.cancel();
 }
 
 // ---- awaiting a task ----

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <utility>
 
+#include <heirloop/sched/callback.hpp>
 #include <heirloop/sched/coro.hpp>
 #include <heirloop/sched/entry.hpp>
 #include <heirloop/sched/policy.hpp>
@@ -32,6 +33,7 @@
 namespace heirloop {
 
 class CancelWalk;
+class CoroView;
 class InterruptWait;
 class Loop;
 class Shield;
@@ -42,9 +44,8 @@ namespace detail {
 class OwnCancel;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
-/// A name lies behind its length in a recycled block.
-char* store_name(std::string_view name);
-void free_name(char* block) noexcept;
+/// What few tasks have.
+struct TaskExtras;
 }  // namespace detail
 
 std::string_view to_string(TaskState state) noexcept;
@@ -53,13 +54,16 @@ namespace detail {
 /// "file:line" of the await in which `task` waits, or of the one that the current task is beginning, behind `before`; empty when
 /// unknown.
 std::string place_of(const Task& task, std::string_view before = {});
+
+/// The frame that runs or runs next; null of a task that is done.
+std::coroutine_handle<> leaf_frame(const Task& task) noexcept;
 }  // namespace detail
 
 /// How `create_task` makes a task.
 struct TaskOptions {
   std::string_view name{};               ///< copied; empty: "Task-N"
   std::optional<double> priority{};      ///< empty: the base priority of the creator, NORMAL outside tasks
-  bool eager_start = false;              ///< run inside the call up to the first suspension
+  std::optional<bool> eager_start{};     ///< run inside the call up to the first suspension; empty: as the loop does it
   /// By when it should have ended, of the loop's clock: decides under `edf`, is counted when missed under every policy.
   std::optional<std::chrono::steady_clock::time_point> deadline{};
   SchedulingGroup* group = nullptr;      ///< decides under `shares`; null: the group of the creator, the root outside tasks
@@ -96,7 +100,7 @@ class Task : public Entry {
   Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options);
   ~Task() {
     contract(joiners_.empty() && holdings_ == nullptr, "a task that ends is awaited by nobody and owns nothing");
-    if (name_ != nullptr) detail::free_name(name_);
+    if (extras_ != nullptr) free_extras();
   }
 
  private:
@@ -113,6 +117,9 @@ class Task : public Entry {
   friend class detail::OwnCancel;
   friend void detail::root_failed() noexcept;
   friend std::string detail::place_of(const Task& task, std::string_view before);
+  friend void detail::check_first_line();
+  friend class CoroView;
+  friend std::coroutine_handle<> detail::leaf_frame(const Task& task) noexcept;
   friend void link_holding(Holding& holding, Task& owner) noexcept;
   friend void unlink_holding(Holding& holding) noexcept;
   friend void join(WaitNode& node, Task& awaited);
@@ -132,15 +139,21 @@ class Task : public Entry {
   }
   void never_fetched() noexcept;
 
+  void set_name(std::string_view name);
+  void free_extras() noexcept;
+  detail::TaskExtras& make_extras();
+
   const std::exception_ptr* outcome_error() const noexcept { return outcome_->error(*this); }
   bool outcome_cancelled() const noexcept { return outcome_->cancelled(*this); }
 
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 1;  // one for itself until it is done
-  std::uint32_t cancel_requests_ : 24 = 0;
+  std::uint32_t cancel_requests_ : 22 = 0;
+  bool begun_ : 1 = false;       // its first line has run
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
   bool failed_ : 1 = false;      // ended with an exception, if only with `Cancelled`
+  bool has_extras_ : 1 = false;  // `extras_` is not the name alone
   bool fetched_ : 1 = false;     // somebody has seen the exception
   bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
@@ -160,7 +173,7 @@ class Task : public Entry {
   Task* behind_ = nullptr;
   std::uint64_t id_ = 0;
   TimeLimit* time_limits_ = nullptr;  // in whose blocks it is, innermost first
-  char* name_ = nullptr;  // pooled: length, then characters
+  void* extras_ = nullptr;  // pooled: the name, or TaskExtras when `has_extras_`; null: neither
   Task* asked_next_ = nullptr;  // of those whom the cancel on its way has asked
   TimeLimit* pending_limit_ = nullptr;  // whose exception is pending
   Shield* shield_ = nullptr;            // in whose block it is, innermost
@@ -229,6 +242,9 @@ class TaskRef {
   /// Errors: InvalidStateError on another thread. Cost: as `set_priority` under `shares`, else a store.
   void set_group(SchedulingGroup* group) const;
 
+  /// The task's coroutine, to look at (stack.hpp).
+  CoroView get_coro() const;
+
   /// Sets the base priority. What the task lends and inherits, and its place in every queue, are right on return.
   /// Errors: std::invalid_argument for NaN; InvalidStateError on another thread.
   /// Cost: O(log n) for each task whose effective priority changes.
@@ -244,6 +260,21 @@ class TaskRef {
   /// Takes one cancel request back. When none is left, a cancel that the running task was sent and has not met is
   /// withdrawn; one that was sent to a waiting task has ended its wait already, and goes through. The number left.
   unsigned uncancel() const;
+
+  /// `function(task)`, or `function()`, runs when the task has ended: as a step of its own, never inside a call, with the base
+  /// priority of who adds it; soon, when the task is done already. Functions of one task and one priority run in the order in
+  /// which they were added. An exception that leaves one is logged. The handle removes it.
+  /// Errors: InvalidStateError on another thread. Cost: no allocation in steady state for a function of up to 40 bytes; a task
+  /// without such functions costs nothing for them.
+  template <class F>
+  CallHandle add_done_callback(F&& function) const {
+    return add_done_callback_for(*this, std::forward<F>(function));
+  }
+
+  /// Takes back what `add_done_callback` gave, also when the task has ended and it is ready already. False when it ran, runs, was
+  /// removed, or is of something else.
+  /// Errors: InvalidStateError for an empty handle, or on another thread.
+  bool remove_done_callback(const CallHandle& handle) const;
 
   /// The exception that ended the task, or null.
   /// Errors: InvalidStateError when not done; Cancelled when the task was cancelled.
@@ -265,6 +296,9 @@ class TaskRef {
   }
 
   friend class JoinWait;
+
+  template <class Handle, class F>
+  CallHandle add_done_callback_for(const Handle& handle, F&& function) const;
 
  private:
   void retain() const noexcept {
@@ -336,6 +370,12 @@ class PriorityTask : public TaskRef {
     done_task();
     mark_fetched();
     return std::as_const(block().result).peek();
+  }
+
+  /// As TaskRef::add_done_callback, with this handle for the function.
+  template <class F>
+  CallHandle add_done_callback(F&& function) const {
+    return add_done_callback_for(*this, std::forward<F>(function));
   }
 
   /// The value moved out; for the last one who wants it. Errors: as `result`.

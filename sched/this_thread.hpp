@@ -17,10 +17,9 @@ struct ThisThread {
   Loop* loop;
   Task* task;                    // null inside handles and outside the loop
   std::coroutine_handle<> next;  // resumed by the trampoline when the present frame has suspended; null: the step ends
-  std::coroutine_handle<> suspending;  // the frame whose await is beginning to wait; null without places
 };
 
-inline thread_local constinit ThisThread this_thread{nullptr, nullptr, nullptr, nullptr};
+inline thread_local constinit ThisThread this_thread{nullptr, nullptr, nullptr};
 
 }  // namespace detail
 }  // namespace heirloop
