@@ -16,6 +16,7 @@
 #include <heirloop/sched/operations.hpp>
 #include <heirloop/sched/positional_queue.hpp>
 #include <heirloop/sched/scheduling.hpp>
+#include <heirloop/sched/stack.hpp>
 #include <heirloop/sync/barrier.hpp>
 #include <heirloop/sync/channel.hpp>
 #include <heirloop/sync/condition.hpp>
