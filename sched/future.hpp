@@ -160,6 +160,8 @@ class Future {
  public:
   Future() noexcept = default;
 
+  explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+
   bool done() const { return state_.checked().done(); }
   bool cancelled() const { return state_.checked().result.is_cancelled(); }
 
