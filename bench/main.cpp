@@ -27,6 +27,7 @@ Rows all_rows() {
   Rows rows;
   add_yield_rows(rows);
   add_spawn_rows(rows);
+  add_structured_rows(rows);
   add_await_rows(rows);
   add_lock_rows(rows);
   add_interrupt_rows(rows);

@@ -45,6 +45,7 @@ void timed(benchmark::State& state, Work&& work) {
 
 void add_yield_rows(Rows& rows);
 void add_spawn_rows(Rows& rows);
+void add_structured_rows(Rows& rows);
 void add_await_rows(Rows& rows);
 void add_lock_rows(Rows& rows);
 void add_interrupt_rows(Rows& rows);
