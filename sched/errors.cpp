@@ -40,6 +40,50 @@ ExceptionGroup::ExceptionGroup(std::string message, std::vector<std::exception_p
   for (const std::exception_ptr& error : exceptions_) text_ += "\n- " + indented(describe_exception(error));
 }
 
+namespace {
+/// The group that this exception is, or empty.
+std::optional<ExceptionGroup> as_group(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ExceptionGroup& group) {
+    return group;
+  } catch (...) {
+    return std::nullopt;
+  }
+}
+}  // namespace
+
+std::vector<std::exception_ptr> ExceptionGroup::leaves() const {
+  std::vector<std::exception_ptr> all;
+  for (const std::exception_ptr& error : exceptions_) {
+    if (const auto group = as_group(error)) {
+      const auto inner = group->leaves();
+      all.insert(all.end(), inner.begin(), inner.end());
+    } else {
+      all.push_back(error);
+    }
+  }
+  return all;
+}
+
+std::pair<ExceptionGroup::Part, ExceptionGroup::Part> ExceptionGroup::split(const Wanted& wanted) const {
+  std::vector<std::exception_ptr> first;
+  std::vector<std::exception_ptr> rest;
+  for (const std::exception_ptr& error : exceptions_) {
+    if (const auto group = as_group(error)) {
+      auto [inner, inner_rest] = group->split(wanted);
+      if (inner) first.push_back(inner_rest ? std::make_exception_ptr(*std::move(inner)) : error);
+      if (inner_rest) rest.push_back(inner ? std::make_exception_ptr(*std::move(inner_rest)) : error);
+    } else {
+      (wanted(error) ? first : rest).push_back(error);
+    }
+  }
+  const auto part = [this](std::vector<std::exception_ptr> errors) {
+    return errors.empty() ? Part() : Part(ExceptionGroup(message_, std::move(errors)));
+  };
+  return {part(std::move(first)), part(std::move(rest))};
+}
+
 std::string describe_exception(const std::exception_ptr& error) {
   if (!error) return "no exception";
   try {

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <exception>
+#include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -55,6 +57,40 @@ class ExceptionGroup : public std::exception {
   const char* what() const noexcept override { return text_.c_str(); }
   const std::string& message() const noexcept { return message_; }
   const std::vector<std::exception_ptr>& exceptions() const noexcept { return exceptions_; }
+
+  /// All exceptions of the tree that are no groups, from left to right.
+  std::vector<std::exception_ptr> leaves() const;
+
+  using Wanted = std::function<bool(const std::exception_ptr&)>;
+  using Part = std::optional<ExceptionGroup>;
+
+  /// The tree parted in two of the same shape, by its leaves: those that are wanted, and the rest. A part without a leaf is
+  /// empty.
+  std::pair<Part, Part> split(const Wanted& wanted) const;
+
+  /// The first part of `split`.
+  Part subgroup(const Wanted& wanted) const { return split(wanted).first; }
+
+  // By type: `split<std::system_error>()`. What derives from E is an E; `const E&` catches it.
+  template <class E>
+  std::pair<Part, Part> split() const {
+    return split(holds<E>);
+  }
+  template <class E>
+  Part subgroup() const {
+    return subgroup(holds<E>);
+  }
+
+  template <class E>
+  static bool holds(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const E&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
 
  private:
   std::string message_;

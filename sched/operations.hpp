@@ -56,7 +56,7 @@ std::int64_t span_ns(std::chrono::duration<Rep, Period> span) {
   }
 }
 
-class SleepAwaiter final : public Wait, private Timer {
+class SleepAwaiter : public Wait, private Timer {
  public:
   SleepAwaiter(std::int64_t time_ns, bool is_deadline) noexcept
       : Timer(fired), time_ns_(time_ns), is_deadline_(is_deadline) {}
@@ -91,6 +91,19 @@ class SleepAwaiter final : public Wait, private Timer {
 
   std::int64_t time_ns_;
   bool is_deadline_;
+};
+
+template <class T>
+class SleepWithResult final : public SleepAwaiter {
+ public:
+  SleepWithResult(std::int64_t span_ns, T result) : SleepAwaiter(span_ns, false), result_(std::move(result)) {}
+  T await_resume() {
+    SleepAwaiter::await_resume();
+    return std::move(result_);
+  }
+
+ private:
+  T result_;
 };
 
 class YieldAwaiter {
@@ -132,6 +145,12 @@ class OccasionalCheckpoint : public CheckpointAwaiter {
 template <class Rep, class Period>
 detail::SleepAwaiter sleep(std::chrono::duration<Rep, Period> span) {
   return detail::SleepAwaiter(detail::span_ns(span), false);
+}
+
+/// The same, and gives `result`.
+template <class Rep, class Period, class T>
+detail::SleepWithResult<T> sleep(std::chrono::duration<Rep, Period> span, T result) {
+  return detail::SleepWithResult<T>(detail::span_ns(span), std::move(result));
 }
 
 /// `sleep(0)`: to the end of its own priority.

@@ -211,6 +211,15 @@ TEST(Gather, a_task_that_waits_for_who_gathers_it_is_a_deadlock) {
   }());
 }
 
+TEST(Sleep, gives_the_result_that_it_was_given) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    EXPECT_EQ(co_await sleep(1ms, 5), 5);
+    EXPECT_EQ(*co_await sleep(0ms, std::make_unique<int>(6)), 6);
+    EXPECT_EQ(loop_time().time_since_epoch() % 1s, 1ms);
+  }());
+}
+
 TEST(Shield, keeps_a_cancel_from_the_task_and_lends_all_the_same) {
   Sim sim({.policy = PolicyKind::strict});
   Order order;
