@@ -4,7 +4,7 @@
 
 namespace heirloop {
 
-Barrier::Barrier(std::size_t parties, std::string_view name) : name_(name), parties_(parties) {
+Barrier::Barrier(std::size_t parties, std::string_view name) : what_{"Barrier", name}, parties_(parties) {
   if (parties == 0) throw std::invalid_argument(describe() + " needs one party at least");
 }
 
@@ -12,18 +12,19 @@ void Barrier::let_go(Outcome outcome) noexcept {
   for (std::size_t place = 0; place < arrived_.size(); ++place) {
     arrived_[place]->place_ = place;
     arrived_[place]->outcome_ = outcome;
+    if (outcome == Outcome::broken) arrived_[place]->broken_ = what_;
   }
   arrived_.clear();
   detail::wake_all(waiters_);
 }
 
 bool Barrier::Arrive::await_ready() {
-  Task& task = detail::checked_task(*this);
+  Task& task = first_await(*this);
   if (barrier_.broken_) {
     outcome_ = Outcome::broken;
+    broken_ = barrier_.what_;
     return goes_on(task);
   }
-  outcome_ = Outcome::waiting;
   barrier_.arrived_.push_back(this);
   if (barrier_.arrived_.size() < barrier_.parties_) return false;
   barrier_.let_go(Outcome::open);
@@ -34,6 +35,8 @@ AbortResult Barrier::Arrive::abort() noexcept {
   if (outcome_ == Outcome::waiting) std::erase(barrier_.arrived_, this);
   return AbortResult::done;
 }
+
+void Barrier::Arrive::throw_broken() const { throw BrokenBarrier(broken_.text() + " is broken"); }
 
 std::string Barrier::Arrive::describe() const {
   return barrier_.describe() + " with " + std::to_string(barrier_.n_waiting()) + " of " +

@@ -5,7 +5,7 @@
 //
 // 1. Fewer than `parties()` wait: the last to come opens the barrier for all, and the next round begins empty.
 // 2. How a wait ended is written into the wait as the barrier opens or breaks: who was let through and has not run yet
-//    depends on nothing that happens to the barrier from then on.
+//    depends on nothing that happens to the barrier from then on, not even on that it is there.
 // 3. Who is cancelled or interrupted while it waits has not come; the barrier does not break, and those who came after it
 //    move up. Who was let through already has come.
 #pragma once
@@ -28,7 +28,8 @@ class BrokenBarrier : public std::runtime_error {
 
 class Barrier {
  public:
-  /// Opens when `parties` tasks wait. `name` appears in messages; it must outlive the barrier (a literal does).
+  /// Opens when `parties` tasks wait. `name` appears in messages; it must outlive the barrier and those that were let go (a
+  /// literal does). The barrier may end as soon as nobody waits.
   /// Errors: std::invalid_argument when `parties` is 0.
   explicit Barrier(std::size_t parties, std::string_view name = {});
 
@@ -60,14 +61,14 @@ class Barrier {
   /// Counts waits in `into` from now on; null: nowhere. Cost: a branch as a wait begins and as it ends.
   void count_waits(WaitStatistics* into) noexcept { waiters_.count_in(into); }
   bool broken() const noexcept { return broken_; }
-  std::string describe() const { return detail::kind_and_name("Barrier", name_); }
+  std::string describe() const { return what_.text(); }
 
  private:
   enum class Outcome : unsigned char { waiting, open, broken };
 
   void let_go(Outcome outcome) noexcept;
 
-  std::string_view name_;
+  detail::KindAndName what_;
   WaiterQueue waiters_;
   std::vector<Arrive*> arrived_;  // the same waits, in the order in which they came
   std::size_t parties_;
@@ -83,7 +84,7 @@ class Barrier::Arrive final : public detail::Waiter {
   std::size_t await_resume() const {
     waited();
     gave_way();
-    if (outcome_ == Outcome::broken) throw BrokenBarrier(barrier_.describe() + " is broken");
+    if (outcome_ == Outcome::broken) [[unlikely]] throw_broken();
     return place_;
   }
 
@@ -93,9 +94,12 @@ class Barrier::Arrive final : public detail::Waiter {
  private:
   friend class Barrier;
 
+  [[noreturn]] void throw_broken() const;
+
   Barrier& barrier_;
   std::size_t place_ = 0;
   Outcome outcome_ = Outcome::waiting;
+  detail::KindAndName broken_;  // set when it is
 };
 
 inline Barrier::Arrive Barrier::wait() noexcept { return Arrive(*this); }

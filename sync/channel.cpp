@@ -6,12 +6,10 @@
 
 namespace heirloop::detail {
 
-std::string ChannelCore::describe() const { return kind_and_name("Channel", name_); }
+void ChannelOp::throw_closed() const { throw ChannelClosed(what_.text() + " is closed"); }
 
-void ChannelCore::throw_closed() const { throw ChannelClosed(describe() + " is closed"); }
-
-void ChannelCore::throw_owner_died() const {
-  throw OwnerDied("the owner of " + describe() + " ended while others waited to receive");
+void ChannelOp::throw_owner_died() const {
+  throw OwnerDied("the owner of " + what_.text() + " ended while others waited to receive");
 }
 
 void ChannelCore::set_owner(const TaskRef& task) { heirloop::set_owner(owner_, task); }
@@ -34,7 +32,9 @@ void ChannelCore::close() noexcept {
 
 void ChannelCore::elect(WaitNode& node, ChannelOp::State state) noexcept {
   Wait& wait = node.wait();
-  static_cast<ChannelOp&>(node).state_ = state;
+  auto& op = static_cast<ChannelOp&>(node);
+  op.state_ = state;
+  if (state != ChannelOp::State::right) op.what_ = what_;
   wait.task()->loop().wake(wait);
 }
 

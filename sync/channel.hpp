@@ -42,7 +42,9 @@ class Channel final : public detail::ChannelCore {
   using SendFrom = detail::OneOp<detail::SendOp<T>>;
 
   /// `capacity` items fit in the buffer; 0: rendezvous; `Channel<T>::unbounded`: senders never wait. `name` appears in
-  /// messages; it must outlive the channel (a literal does).
+  /// messages; it must outlive the channel and those that were let go (a literal does).
+  /// The channel may end when nobody waits and nobody has a right: also before those have run who get ChannelClosed,
+  /// OwnerDied or nothing, and those whose item has left them.
   explicit Channel(std::size_t capacity, std::string_view name = {}) noexcept : ChannelCore(items_, capacity, name) {}
 
   /// Puts the item behind all others.
@@ -129,7 +131,7 @@ class ReceiveOp : public ChannelOp {
 
   /// Takes the item, when it has the right to one.
   Result finish() {
-    if (state_ == State::owner_died) [[unlikely]] channel().throw_owner_died();
+    if (state_ == State::owner_died) [[unlikely]] throw_owner_died();
     if (state_ != State::right) return std::nullopt;
     Result item(channel().items_.pop());
     channel().end_right_of_receiver(*this);
@@ -166,7 +168,7 @@ class SendOp : public ChannelOp {
   WaiterQueue& queue() const noexcept { return channel().senders_; }
 
   void finish() {
-    if (state_ == State::closed) [[unlikely]] channel().throw_closed();
+    if (state_ == State::closed) [[unlikely]] throw_closed();
     if (state_ == State::right) put();
   }
   bool sent() const noexcept { return state_ == State::sent; }

@@ -10,7 +10,8 @@
 // 1. given_to_receivers <= items. While items are left over, nobody waits to receive.
 // 2. items - given_to_receivers + given_to_senders < capacity: then nobody waits to send.
 // 3. A right is given in the call that makes it possible, to the next waiter; nobody barges in.
-// 4. A waiter that has a right and is stopped before it runs passes the right on in the same call.
+// 4. A waiter that has a right and is stopped before it runs passes the right on in the same call. Who has no right does
+//    not touch the channel any more once it has been let go.
 // 5. The named owner, and a sender with a right, are holders of the channel: who waits to receive lends them its urgency.
 #pragma once
 
@@ -65,8 +66,12 @@ class ChannelOp : public WaitNode {
   friend class ChannelCore;
 
   ChannelCore& channel_;
+  [[noreturn]] void throw_closed() const;
+  [[noreturn]] void throw_owner_died() const;
+
   Holding holding_;  // of a sender with a right
   State state_ = State::idle;
+  KindAndName what_;  // set with `closed` and `owner_died`: the channel may be gone when its task runs
 };
 
 class ChannelCore : protected Resource {
@@ -98,11 +103,11 @@ class ChannelCore : protected Resource {
   void set_owner(const TaskRef& task);
   Task* owner() const noexcept { return owner_.owner; }
 
-  std::string describe() const override;
+  std::string describe() const override { return what_.text(); }
 
  protected:
   ChannelCore(const RingCounts& items, std::size_t capacity, std::string_view name) noexcept
-      : items_(items), capacity_(capacity), name_(name) {
+      : items_(items), capacity_(capacity), what_{"Channel", name} {
     owner_.resource = this;
   }
   ~ChannelCore() {
@@ -139,8 +144,9 @@ class ChannelCore : protected Resource {
 
   /// Whether it may go on: with a right, or with the news that the channel is closed.
   bool may_send(ChannelOp& op) noexcept {
-    if (closed_) {
+    if (closed_) [[unlikely]] {
       op.state_ = ChannelOp::State::closed;
+      op.what_ = what_;
     } else if (may_send_now()) {
       ++given_to_senders_;
       op.state_ = ChannelOp::State::right;
@@ -170,8 +176,6 @@ class ChannelCore : protected Resource {
   /// The waiter goes on in this state.
   void elect(WaitNode& node, ChannelOp::State state) noexcept;
 
-  [[noreturn]] void throw_closed() const;
-  [[noreturn]] void throw_owner_died() const;
   std::string receivers_wait_for() const { return describe() + " to have an item"; }
   std::string senders_wait_for() const {
     return describe() + (is_rendezvous() ? " to have a receiver" : " to have room");
@@ -190,7 +194,7 @@ class ChannelCore : protected Resource {
   std::size_t capacity_;
   std::size_t given_to_receivers_ = 0;
   std::size_t given_to_senders_ = 0;
-  std::string_view name_;
+  KindAndName what_;
   bool closed_ = false;
 };
 
@@ -208,8 +212,8 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
   explicit OneOp(Args&&... args) : op_(*this, std::forward<Args>(args)...) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(*this);
-    return op_.begin() && (op_.ends_by_itself() || goes_on(task));
+    Task& task = first_await(*this);
+    return op_.begin() && (op_.ends_by_itself() ? goes_on_at_once() : goes_on(task));
   }
   void await_suspend(std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
@@ -217,6 +221,7 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
       op_.gives_way();
       return loop.yield(frame);
     }
+    begins_to_wait();
     enter_queue(loop, op_, op_.queue());
     loop.block(*this, frame);
   }

@@ -17,7 +17,7 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
     enter_queue(loop, node_, condition_.waiters_);
     loop.block(*this, frame);
   }
-  void await_resume() const { waited(&lock_); }
+  void await_resume() const { waited(); }
 
   /// Before the notify nothing is owed. After it the lock will be handed over, and is wanted in any case.
   AbortResult abort() noexcept override {
@@ -64,7 +64,8 @@ void PriorityCondition::check_held(const char* what) const {
 
 Coro<void> PriorityCondition::wait() {
   check_held("waiting for a notify");
-  const std::uint64_t turn = lock_.turn_;  // the caller's guard stands for it, now and afterwards
+  PriorityLock& lock = lock_;  // after the notify the condition may end
+  const std::uint64_t turn = lock.turn_;  // the caller's guard stands for it, now and afterwards
   std::exception_ptr withdrawn;
   try {
     Notified notified(*this);
@@ -73,12 +74,12 @@ Coro<void> PriorityCondition::wait() {
     withdrawn = std::current_exception();
   }
   if (!withdrawn) {
-    lock_.turn_ = turn;
+    lock.turn_ = turn;
     co_return;
   }
-  while (!lock_.held_by_current_task()) {
+  while (!lock.held_by_current_task()) {
     try {
-      Retake retake(lock_);
+      Retake retake(lock);
       co_await retake;
     } catch (const DeadlockError&) {
       throw;  // the lock's holder waits for this task: neither could ever go on
@@ -86,7 +87,7 @@ Coro<void> PriorityCondition::wait() {
       withdrawn = std::current_exception();  // a later interrupt replaces the first
     }
   }
-  lock_.turn_ = turn;
+  lock.turn_ = turn;
   std::rethrow_exception(withdrawn);
 }
 

@@ -20,7 +20,8 @@ namespace heirloop {
 
 class PriorityCondition {
  public:
-  /// Tied to `lock`, which must outlive the condition.
+  /// Tied to `lock`, which must outlive the condition and those it has notified. The condition may end when nobody waits
+  /// for a notify, before the notified have run.
   explicit PriorityCondition(PriorityLock& lock) noexcept : lock_(lock) {}
 
   /// Releases the lock, waits for a notify and takes the lock again.

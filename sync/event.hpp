@@ -55,7 +55,7 @@ class Event::UntilSet : public detail::Waiter {
   explicit UntilSet(Event& event) noexcept : event_(event) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(*this);
+    Task& task = first_await(*this);
     return event_.set_ && goes_on(task);
   }
   void await_suspend(std::coroutine_handle<> frame) { suspend(event_.waiters_, frame); }

@@ -39,14 +39,14 @@ void JointResource::owner_died(Holding& holding) noexcept {
   }
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and it is free", dead.name(), describe(),
                  waiters().size());
-  Waiter::owner_died(waiters());
+  Waiter::owner_died(waiters(), what_);
 }
 
 /// Who leaves the queue may have stood before others who may go in.
 AbortResult ShareWait::abort() noexcept {
   if (handed_over()) {
     resource_.give_back(*share_);
-  } else {
+  } else if (!lost_its_owner()) {
     leave_queues(*this);
     resource_.admit();
   }

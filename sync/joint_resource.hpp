@@ -39,7 +39,10 @@ class JointResource : public Resource {
   /// Lets in, in the queue's order, who may go in now.
   virtual void admit() noexcept = 0;
 
+  std::string describe() const final { return what_.text(); }
+
  protected:
+  JointResource(const char* kind, std::string_view name) noexcept : what_{kind, name} {}
   ~JointResource() = default;
 
   /// The share has left the holdings.
@@ -59,6 +62,8 @@ class JointResource : public Resource {
 
  private:
   void owner_died(Holding& holding) noexcept final;
+
+  KindAndName what_;
 };
 
 /// A wait for a share. `await_ready` sets `share_` when it need not wait, and answers with `goes_on`.
@@ -84,7 +89,7 @@ class ShareWait : public Waiter {
   /// What `await_resume` does.
   template <class Guard>
   Guard obtained() {
-    waited(&resource_);
+    waited();
     Guard guard(std::move(share_));
     gave_way();
     return guard;

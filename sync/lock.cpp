@@ -6,6 +6,10 @@
 
 namespace heirloop {
 
+namespace {
+constexpr const char* kind = "PriorityLock";
+}
+
 std::optional<LockGuard> PriorityLock::try_acquire() {
   Task& task = detail::checked_task(*this);
   if (owner() != nullptr) return std::nullopt;
@@ -13,7 +17,7 @@ std::optional<LockGuard> PriorityLock::try_acquire() {
   return LockGuard(*this);
 }
 
-std::string PriorityLock::describe() const { return detail::kind_and_name("PriorityLock", name_); }
+std::string PriorityLock::describe() const { return detail::kind_and_name(kind, name_); }
 
 /// The elected owns the lock, and has inherited, before it is ready.
 void PriorityLock::elect(WaitNode& node) noexcept {
@@ -27,7 +31,7 @@ void PriorityLock::owner_died(Holding&) noexcept {
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and the lock is free", owner()->name(),
                  describe(), waiter_count());
   unlink_holding(holding_);
-  detail::Waiter::owner_died(waiters());
+  detail::Waiter::owner_died(waiters(), {kind, name_});
 }
 
 void LockGuard::drop_foreign() noexcept {

@@ -139,14 +139,14 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
   using Waiter::Waiter;
 
   bool await_ready() {
-    Task& task = detail::checked_task(lock_);
+    Task& task = first_await(lock_);
     if (lock_.owner() != nullptr) return false;
     lock_.take(task);
     return goes_on(task);
   }
   void await_suspend(std::coroutine_handle<> frame) { suspend(lock_.waiters(), frame); }
   LockGuard await_resume() {
-    waited(&lock_);
+    waited();
     LockGuard held(lock_);
     gave_way();
     return held;

@@ -160,7 +160,7 @@ class QueueBase {
 class QueueBase::Right : public Waiter {
  public:
   bool await_ready() {
-    Task& task = detail::checked_task(*this);
+    Task& task = first_await(*this);
     if (!queue_.grants(want_)) return false;
     ++queue_.side(want_).rights;
     return goes_on(task);
@@ -223,6 +223,7 @@ class BasicQueue final : public detail::QueueBase {
   class Get;
 
   /// At most `maxsize` items, any number when 0. `name` appears in messages; it must outlive the queue (a literal does).
+  /// The queue may end when everybody who was elected has run, also those that a shutdown let go.
   explicit BasicQueue(std::size_t maxsize = 0, std::string_view name = {}) noexcept
       : QueueBase(Store::kind, maxsize, name) {}
 

@@ -47,7 +47,7 @@ class [[nodiscard]] WriteGuard final : public detail::ShareGuard {
 class RWLock final : private detail::JointResource {
  public:
   /// `name` appears in messages; it must outlive the lock (a literal does).
-  explicit RWLock(std::string_view name = {}) noexcept : name_(name) {}
+  explicit RWLock(std::string_view name = {}) noexcept : JointResource("RWLock", name) {}
 
   /// The lock must be free: who still holds it or waits for it would be left with nothing.
   ~RWLock() { contract(holdings() == nullptr, "a reader-writer lock is free when it ends"); }
@@ -90,7 +90,7 @@ class RWLock final : private detail::JointResource {
   /// Counts waits in `into` from now on; null: nowhere. Cost: a branch as a wait begins and as it ends.
   void count_waits(WaitStatistics* into) noexcept { waiters().count_in(into); }
 
-  std::string describe() const override { return detail::kind_and_name("RWLock", name_); }
+  using JointResource::describe;
 
  private:
   friend class WriteGuard;
@@ -114,7 +114,6 @@ class RWLock final : private detail::JointResource {
   void admit() noexcept override;
 
   const detail::Share* writer_ = nullptr;  // of whom writes
-  std::string_view name_;
 };
 
 /// Any wait that can stand in the lock's queue.
@@ -137,7 +136,7 @@ class RWLock::Read final : public RWLock::Waiter {
   explicit Read(RWLock& lock) noexcept : Waiter(lock, false) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(lock_);
+    Task& task = first_await(lock_);
     if (!lock_.lets_read(task)) return false;
     share_ = lock_.own(task);
     return goes_on(task);
@@ -152,7 +151,7 @@ class RWLock::Write final : public RWLock::Waiter {
   explicit Write(RWLock& lock) noexcept : Waiter(lock, true) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(lock_);
+    Task& task = first_await(lock_);
     if (!lock_.lets_write()) return false;
     share_ = lock_.own_to_write(task);
     return goes_on(task);

@@ -69,11 +69,11 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
   explicit Select(Ops&... ops) noexcept : arms_(std::pair<Wait*, Ops*>(this, &ops)...) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(*this);
+    Task& task = first_await(*this);
     if (!begin()) return false;
     bool ends_by_itself = false;
     for_each([&](auto& op) { ends_by_itself |= op.is_decided() && op.ends_by_itself(); });
-    return ends_by_itself || goes_on(task);
+    return ends_by_itself ? goes_on_at_once() : goes_on(task);
   }
 
   void await_suspend(std::coroutine_handle<> frame) {
@@ -84,6 +84,7 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
       });
       return loop.yield(frame);
     }
+    begins_to_wait();
     enter_queues(loop, std::index_sequence_for<Ops...>());
     loop.block(*this, frame);
   }

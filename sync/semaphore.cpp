@@ -3,7 +3,7 @@
 namespace heirloop {
 
 Semaphore::Semaphore(std::ptrdiff_t permits, std::ptrdiff_t most, std::string_view name)
-    : free_(permits), total_(permits), most_(most), name_(name) {
+    : JointResource("Semaphore", name), free_(permits), total_(permits), most_(most) {
   if (permits < 0) throw std::invalid_argument("a semaphore begins with no permits or more, not with a negative number");
 }
 

@@ -65,7 +65,7 @@ class Semaphore : private detail::JointResource {
   /// Who holds a permit, once for each; also those that were handed one and have not run yet. Allocates.
   std::vector<TaskRef> holders() const { return JointResource::holders(); }
 
-  std::string describe() const override { return detail::kind_and_name("Semaphore", name_); }
+  using JointResource::describe;
   Needs needs() const noexcept override { return Needs::any; }
 
  protected:
@@ -84,7 +84,6 @@ class Semaphore : private detail::JointResource {
   std::ptrdiff_t free_;
   std::ptrdiff_t total_;
   std::ptrdiff_t most_;
-  std::string_view name_;
 };
 
 /// A semaphore that cannot grow: as permits have owners, no permit can come back twice, and `release` always refuses.
@@ -99,7 +98,7 @@ class Semaphore::Acquire final : public detail::ShareWait {
   explicit Acquire(Semaphore& semaphore) noexcept : ShareWait(semaphore), semaphore_(semaphore) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(semaphore_);
+    Task& task = first_await(semaphore_);
     if (semaphore_.free_ == 0) return false;
     share_ = semaphore_.take(task);
     return goes_on(task);

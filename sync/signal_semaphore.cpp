@@ -19,7 +19,7 @@ void SignalSemaphore::release(std::ptrdiff_t n) {
     throw InvalidStateError(describe() + " can't be given " + std::to_string(n) + " permits: it has " +
                             std::to_string(free_));
   }
-  for (std::ptrdiff_t i = 0; i < to_waiters; ++i) detail::wake(*waiters_.next());
+  for (std::ptrdiff_t i = 0; i < to_waiters; ++i) give(*waiters_.next());
   free_ += left;
 }
 

@@ -5,7 +5,8 @@
 // `Semaphore` has owners and inheritance.
 //
 // 1. Nobody waits while a permit is free: a released one goes to the next waiter at once, and nobody barges in.
-// 2. What an elected waiter was given and it can't take, because it was cancelled or interrupted, goes to the next.
+// 2. What an elected waiter was given and it can't take, because it was cancelled or interrupted, goes to the next. So
+//    the semaphore outlives its elected waiters.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +26,9 @@ class SignalSemaphore {
   /// `permits` are free. `name` appears in messages; it must outlive the semaphore (a literal does).
   /// Errors: std::invalid_argument when `permits` is negative or more than `max_count`.
   explicit SignalSemaphore(std::ptrdiff_t permits, std::string_view name = {});
+
+  /// Everybody who was given a permit must have run: who is stopped before gives it back.
+  ~SignalSemaphore() { contract(given_ == 0, "nobody is about to take a permit of a signal semaphore when it ends"); }
 
   class Acquire;
 
@@ -55,9 +59,13 @@ class SignalSemaphore {
   std::string describe() const { return detail::kind_and_name("SignalSemaphore", name_); }
 
  private:
+  void give(WaitNode& node) noexcept {
+    ++given_;
+    detail::wake(node);
+  }
   void release_one() noexcept {
     if (WaitNode* node = waiters_.next()) {
-      detail::wake(*node);
+      give(*node);
     } else {
       ++free_;
     }
@@ -66,6 +74,7 @@ class SignalSemaphore {
   std::string_view name_;
   WaiterQueue waiters_;
   std::ptrdiff_t free_;
+  std::ptrdiff_t given_ = 0;  // to waits that have not run since
 };
 
 class SignalSemaphore::Acquire final : public detail::Waiter {
@@ -73,22 +82,31 @@ class SignalSemaphore::Acquire final : public detail::Waiter {
   explicit Acquire(SignalSemaphore& semaphore) noexcept : semaphore_(semaphore) {}
 
   bool await_ready() {
-    Task& task = detail::checked_task(*this);
+    Task& task = first_await(*this);
     return semaphore_.try_acquire() && goes_on(task);
   }
-  void await_suspend(std::coroutine_handle<> frame) { suspend(semaphore_.waiters_, frame); }
+  void await_suspend(std::coroutine_handle<> frame) {
+    if (gives_way()) ++semaphore_.given_;
+    suspend(semaphore_.waiters_, frame);
+  }
   void await_resume() const {
     waited();
-    gave_way_or([this] { semaphore_.release_one(); });
+    gave_way_or([this] { give_back(); });
+    if (task() != nullptr || gives_way()) --semaphore_.given_;
   }
 
   AbortResult abort() noexcept override {
-    if (handed_over()) semaphore_.release_one();
+    if (handed_over()) give_back();
     return AbortResult::done;
   }
   std::string describe() const override { return "a permit of " + semaphore_.describe(); }
 
  private:
+  void give_back() const noexcept {
+    --semaphore_.given_;
+    semaphore_.release_one();
+  }
+
   SignalSemaphore& semaphore_;
 };
 

@@ -11,9 +11,14 @@
 // 2. `abort` of a wait that was handed over to passes what it got on to the next, in the same call.
 // 3. `await_resume` calls `waited()`, which throws only when nothing was got; then puts what it got under a guard; then
 //    calls `gave_way()`, which may throw what is pending. What no guard holds is given back by `gave_way_or()`.
+// 4. From the hand-over on a wait touches its primitive only to give back what it got: who got nothing that can be given
+//    back runs also when the primitive is gone.
+// 5. A wait is awaited once, however that ended: `await_ready` begins with `first_await()`, which refuses the second time.
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -24,6 +29,9 @@ namespace heirloop::detail {
 
 /// InvalidStateError: "WHAT can be used by tasks only".
 [[noreturn]] void refuse_no_task(const std::string& what);
+
+/// InvalidStateError: a wait for WHAT was awaited before.
+[[noreturn]] void refuse_second_await(const std::string& what);
 
 /// Who uses `what`, which describes itself. Errors: InvalidStateError outside tasks.
 template <class What>
@@ -37,6 +45,20 @@ Task& checked_task(const What& what) {
 
 /// "KIND 'NAME'", or "an unnamed KIND".
 std::string kind_and_name(std::string_view kind, std::string_view name);
+
+/// What a primitive is, for the message of a wait that may run when the primitive is gone: the name outlives both.
+class KindAndName {
+ public:
+  KindAndName() = default;  // not set, for a wait that may never need it
+  KindAndName(const char* kind, std::string_view name) noexcept : kind_(kind), name_(name.data()), size_(name.size()) {}
+
+  std::string text() const { return kind_and_name(kind_, {name_, size_}); }
+
+ private:
+  const char* kind_;
+  const char* name_;
+  std::size_t size_;
+};
 
 /// The wait has got what it waited for: out of its queue, and its task ready.
 inline void wake(WaitNode& node) noexcept {
@@ -54,22 +76,42 @@ class CheckpointWait : public Wait {
  protected:
   ~CheckpointWait() = default;
 
+  /// What `await_ready` begins with: the task that is to use `what`.
+  /// Errors: InvalidStateError outside tasks, and when this was awaited before, however that ended.
+  /// Cost: a comparison; none where the compiler sees that the wait is new, as in `co_await lock.acquire()`.
+  template <class What>
+  Task& first_await(const What& what) {
+    if (went_ != Went::not_yet) [[unlikely]] {
+      [](const What& used) __attribute__((noinline, cold)) { refuse_second_await(used.describe()); }(what);
+    }
+    return checked_task(what);
+  }
+
   /// The answer of `await_ready` when nothing has to be waited for: true, or false when the task is to give way this time.
   bool goes_on(Task& task) noexcept {
-    gives_way_ = task.loop().should_yield_now_and_then();
-    return !gives_way_;
+    went_ = task.loop().should_yield_now_and_then() ? Went::on_later : Went::on;
+    return went_ == Went::on;
   }
-  bool gives_way() const noexcept { return gives_way_; }
+
+  /// The same for who need not give way, as others wait for it.
+  bool goes_on_at_once() noexcept {
+    went_ = Went::on;
+    return true;
+  }
+  bool gives_way() const noexcept { return went_ == Went::on_later; }
+
+  /// What `await_suspend` begins with when it does not give way.
+  void begins_to_wait() noexcept { went_ = Went::to_wait; }
 
   /// What `await_resume` ends with, what it got under a guard: throws what is pending when it gave way with it.
   void gave_way() const {
-    if (gives_way_) [[unlikely]] Loop::resumed();
+    if (gives_way()) [[unlikely]] Loop::resumed();
   }
 
   /// The same for what no guard holds: `give_back()` comes before the throw.
   template <class GiveBack>
   void gave_way_or(GiveBack give_back) const {
-    if (!gives_way_) [[likely]] return;
+    if (!gives_way()) [[likely]] return;
     try {
       Loop::resumed();
     } catch (...) {
@@ -79,7 +121,9 @@ class CheckpointWait : public Wait {
   }
 
  private:
-  bool gives_way_ = false;
+  enum class Went : std::uint8_t { not_yet, on, on_later, to_wait };
+
+  Went went_ = Went::not_yet;
 };
 
 /// A wait in one queue.
@@ -89,10 +133,12 @@ class Waiter : public CheckpointWait {
 
   WaitNode& node() noexcept { return node_; }
 
-  /// The owner of what these wait for ended without giving it back: their waits end with OwnerDied.
-  static void owner_died(WaiterQueue& waiters) noexcept {
+  /// The owner of `what`, for which these wait, ended without giving it back: their waits end with OwnerDied.
+  static void owner_died(WaiterQueue& waiters, const KindAndName& what) noexcept {
     while (WaitNode* node = waiters.next()) {
-      static_cast<Waiter&>(node->wait()).owner_died_ = true;
+      auto& waiter = static_cast<Waiter&>(node->wait());
+      waiter.owner_died_ = true;
+      waiter.lost_ = what;
       wake(*node);
     }
   }
@@ -104,27 +150,32 @@ class Waiter : public CheckpointWait {
   void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
     if (gives_way()) return loop.yield(frame);
+    begins_to_wait();
     enter_queue(loop, node_, queue);
     loop.block(*this, frame);
   }
 
   /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
   /// gone on to the next), or OwnerDied.
-  void waited(const Resource* owned = nullptr) const {
+  void waited() const {
     if (task() == nullptr) return;
     Loop::resumed();
-    if (owner_died_) [[unlikely]] throw_owner_died(owned);
+    if (owner_died_) [[unlikely]] throw_owner_died();
   }
 
   /// It waited, and has been given what it waited for.
   bool handed_over() const noexcept { return task() != nullptr && node_.queue() == nullptr && !owner_died_; }
 
+  /// What it waited for may be gone.
+  bool lost_its_owner() const noexcept { return owner_died_; }
+
   WaitNode node_;
 
  private:
-  [[noreturn]] static void throw_owner_died(const Resource* owned);
+  [[noreturn]] void throw_owner_died() const;
 
   bool owner_died_ = false;
+  KindAndName lost_;  // set when the owner died
 };
 
 }  // namespace heirloop::detail

@@ -295,24 +295,5 @@ TEST(Shared, gives_no_value_to_a_guard_whose_owner_has_ended) {
   }());
 }
 
-TEST(Barrier, a_wait_that_is_awaited_again_and_stopped_leaves) {
-  Sim sim;
-  sim.run([]() -> Coro<void> {
-    Barrier barrier(2);
-    const auto twice = [](Barrier& at) -> Coro<void> {
-      auto arrive = at.wait();
-      co_await arrive;
-      co_await arrive;
-    };
-    const auto task = create_task(twice(barrier));
-    co_await barrier.wait();
-    co_await sleep(1ms);
-    task.cancel();
-    co_await sleep(1ms);
-    EXPECT_TRUE(task.cancelled());
-    EXPECT_EQ(barrier.n_waiting(), 0U);
-  }());
-}
-
 }  // namespace
 }  // namespace heirloop::testing
