@@ -3,15 +3,19 @@
 // Called as a wait begins that would depend on blocked tasks, as a share goes to a blocked task, and when a cancel went to
 // what a task awaits and could not end that.
 //
-// Collects, forward, the blocked tasks on which the wait depends; then spreads "can go on" back from those that are not
-// blocked, last found first, until nothing changes. What it does not reach is stuck. A task under a time limit that has not
+// Collects, forward, the blocked tasks on which the wait depends, and notes with each who depends on it; then spreads "can
+// go on" back from those that are not blocked. What it does not reach is stuck. A task under a time limit that has not
 // passed can go on, unless its wait is one that goes on in any case.
 //
-// 1. A dependency on several owners holds by their `Needs`: of a resource's joint holders, and of the nodes of a wait.
-// 2. Whatever it finds, the graph is as it was. Nothing allocates but a message.
+// 1. A dependency on several owners holds by their `Needs`: of a resource's joint holders, and of the nodes of a wait. A
+//    wait or resource counts how many it lacks: all that can't go on, or one where any will do and none can.
+// 2. Each wait, each of its nodes and each holding of a resource that is met is looked at once forward, and once back at
+//    most: the search is linear in them, whatever their order and however many wait for the same.
+// 3. Whatever it finds, the graph is as it was. Nothing allocates but a message.
 #include <heirloop/sched/inheritance.hpp>
 
 #include <string>
+#include <utility>
 
 #include <spdlog/spdlog.h>
 
@@ -25,35 +29,33 @@ struct DeadlockSearch {
   /// Those on whom the wait of `first` depends, itself the first of them. In the order found, linked through the waits.
   class Found {
    public:
-    explicit Found(Wait& first) noexcept {
-      add(first);
-      for (Wait* wait = first_; wait != nullptr; wait = next(*wait)) {
-        for_each_owner(*wait, [this](const Task& owner) {
-          if (owner.state_ == TaskState::blocked && !owner.wait_->listed_) add(*owner.wait_);
-        });
-        if (limited(*wait)) timed_ = true;
+    /// `limits_end`: a time limit ends the wait of whom it was set for.
+    Found(Wait& first, bool limits_end) noexcept : limits_end_(limits_end) {
+      list(first);
+      for (Wait* wait = first_; wait != nullptr; wait = next(*wait)) follow(*wait);
+      while (able_ != nullptr) {
+        const Wait& wait = *std::exchange(able_, able_->links_.prev);
+        for (WaitNode* node = wait.found_joiners_; node != nullptr; node = node->next_found_) one_less(*node->wait_);
+        for (Holding* h = wait.found_holdings_; h != nullptr; h = h->next_found) one_less(*h->resource);
       }
+      first.task()->loop_->deadlock_looks_ += looks_;
     }
     Found(const Found&) = delete;
     Found& operator=(const Found&) = delete;
     ~Found() {
-      for (Wait* wait = first_; wait != nullptr; wait = next(*wait)) wait->listed_ = wait->can_go_on_ = false;
-    }
-
-    /// Whether the first one can ever go on. `limits_end`: a time limit ends the wait of whom it was set for.
-    bool can_go_on(bool limits_end) const noexcept {
-      for (bool changed = true; changed && !first_->can_go_on_;) {
-        changed = false;
-        for (Wait* wait = last_; wait != nullptr; wait = wait->links_.prev) {
-          if (wait->can_go_on_ || !able(*wait, limits_end)) continue;
-          wait->can_go_on_ = changed = true;
+      for (Wait* wait = first_; wait != nullptr; wait = next(*wait)) {
+        wait->listed_ = wait->can_go_on_ = false;
+        for (const WaitNode* node = wait->nodes_; node != nullptr; node = node->next_of_wait_) {
+          Resource* wanted = node->awaited_ == nullptr ? node->queue_->resource() : nullptr;
+          if (wanted != nullptr) wanted->found_waiters_ = nullptr;
         }
       }
-      return first_->can_go_on_;
     }
-    void forget_who_can() const noexcept {
-      for (Wait* wait = first_; wait != nullptr; wait = next(*wait)) wait->can_go_on_ = false;
-    }
+
+    /// Whether the first one can ever go on.
+    bool can_go_on() const noexcept { return first_->can_go_on_; }
+
+    /// Whether somebody waits under a time limit.
     bool timed() const noexcept { return timed_; }
 
     std::string describe() const {
@@ -78,28 +80,93 @@ struct DeadlockSearch {
    private:
     static Wait* next(const Wait& wait) noexcept { return wait.links_.next; }
 
-    void add(Wait& wait) noexcept {
+    void list(Wait& wait) noexcept {
+      if (wait.listed_) return;
       wait.listed_ = true;
-      wait.links_ = {nullptr, nullptr, last_};
+      wait.links_ = {};
+      wait.found_joiners_ = nullptr;
+      wait.found_holdings_ = nullptr;
       (last_ != nullptr ? last_->links_.next : first_) = &wait;
       last_ = &wait;
     }
 
-    Wait* first_ = nullptr;
-    Wait* last_ = nullptr;
-    bool timed_ = false;
-  };
+    /// The wait of a blocked owner, which is found with it; null when it is not blocked.
+    Wait* wait_of(const Task& owner) noexcept {
+      if (owner.state_ != TaskState::blocked) return nullptr;
+      list(*owner.wait_);
+      return owner.wait_;
+    }
 
-  template <class Visit>
-  static void for_each_owner(const Wait& wait, Visit visit) {
-    for (const WaitNode* node = wait.nodes(); node != nullptr; node = node->next_of_wait()) {
-      if (node->awaited() != nullptr) {
-        visit(*node->awaited());
-      } else if (const Resource* resource = node->queue()->resource()) {
-        for (const Holding* h = resource->holdings(); h != nullptr; h = h->next_of_resource) visit(*h->owner);
+    void follow(Wait& wait) noexcept {
+      const bool is_limited = limited(wait);
+      timed_ |= is_limited;
+      wait.lacks_ = 0;
+      if (is_limited && limits_end_) return able(wait);
+      const bool any = wait.needs() == Needs::any;
+      for (WaitNode* node = wait.nodes_; node != nullptr; node = node->next_of_wait_) {
+        ++looks_;
+        if (lacks(*node)) {
+          if (!any || wait.lacks_ == 0) ++wait.lacks_;
+        } else if (any) {
+          wait.lacks_ = 0;
+          break;
+        }
+      }
+      if (wait.lacks_ == 0) able(wait);
+    }
+
+    /// Whether what this node stands for has to be waited for. Then it is told when that is over.
+    bool lacks(WaitNode& node) noexcept {
+      if (node.awaited_ != nullptr) {
+        Wait* wait = wait_of(*node.awaited_);
+        if (wait == nullptr) return false;
+        node.next_found_ = std::exchange(wait->found_joiners_, &node);
+        return true;
+      }
+      Resource* resource = node.queue_->resource();
+      if (resource == nullptr || resource->holdings_ == nullptr) return false;
+      if (resource->found_waiters_ == nullptr) follow(*resource);
+      node.next_found_ = std::exchange(resource->found_waiters_, &node);
+      return resource->lacks_ != 0;
+    }
+
+    void follow(Resource& resource) noexcept {
+      const bool any = resource.needs() == Needs::any;
+      resource.lacks_ = 0;
+      for (Holding* h = resource.holdings_; h != nullptr; h = h->next_of_resource) {
+        ++looks_;
+        if (Wait* wait = wait_of(*h->owner)) {
+          h->next_found = std::exchange(wait->found_holdings_, h);
+          if (!any || resource.lacks_ == 0) ++resource.lacks_;
+        } else if (any) {
+          resource.lacks_ = 0;
+          return;
+        }
       }
     }
-  }
+
+    /// It can go on: those who depend on it are to be told.
+    void able(Wait& wait) noexcept {
+      wait.can_go_on_ = true;
+      wait.links_.prev = std::exchange(able_, &wait);
+    }
+    void one_less(Wait& wait) noexcept {
+      ++looks_;
+      if (wait.lacks_ != 0 && --wait.lacks_ == 0) able(wait);
+    }
+    void one_less(Resource& resource) noexcept {
+      ++looks_;
+      if (resource.lacks_ == 0 || --resource.lacks_ != 0) return;
+      for (WaitNode* node = resource.found_waiters_; node != nullptr; node = node->next_found_) one_less(node->wait());
+    }
+
+    const bool limits_end_;
+    Wait* first_ = nullptr;
+    Wait* last_ = nullptr;
+    Wait* able_ = nullptr;  // of whom those who depend on them have not been told; linked through `prev`
+    bool timed_ = false;
+    std::uint64_t looks_ = 0;
+  };
 
   /// Whether a time limit is going to end it: one that has passed has done what it could.
   static bool limited(const Wait& wait) noexcept {
@@ -109,46 +176,22 @@ struct DeadlockSearch {
     return limit != nullptr;
   }
 
-  static bool able(const Task& task) noexcept { return task.state_ != TaskState::blocked || task.wait_->can_go_on_; }
-
-  static bool able(const WaitNode& node) noexcept {
-    if (node.awaited() != nullptr) return able(*node.awaited());
-    const Resource* resource = node.queue()->resource();
-    if (resource == nullptr || resource->holdings() == nullptr) return true;
-    const bool any = resource->needs() == Needs::any;
-    for (const Holding* h = resource->holdings(); h != nullptr; h = h->next_of_resource) {
-      if (able(*h->owner) == any) return any;
-    }
-    return !any;
-  }
-
-  static bool able(const Wait& wait, bool limits_end) noexcept {
-    if (wait.nodes() == nullptr || (limits_end && limited(wait))) return true;
-    const bool any = wait.needs() == Needs::any;
-    for (const WaitNode* node = wait.nodes(); node != nullptr; node = node->next_of_wait()) {
-      if (able(*node) == any) return any;
-    }
-    return !any;
-  }
-
   /// Errors: DeadlockError when `wait` can never go on.
   static void look(Loop& loop, Wait& wait) {
-    const Found found(wait);
-    const bool stuck = !found.can_go_on(true);
-    if (!stuck) {
-      if (!found.timed()) return;
-      found.forget_who_can();
-      if (found.can_go_on(false)) return;
-      ++loop.timed_cycles_;
-      logger().warn("{} (until a time limit ends one of the waits)", found.describe());
-      return;
-    }
+    if (!refuse(loop, Found(wait, true))) return;
+    const Found found(wait, false);
+    if (found.can_go_on()) return;
+    ++loop.timed_cycles_;
+    logger().warn("{} (until a time limit ends one of the waits)", found.describe());
+  }
+
+  /// True when it can go on only because of time limits, perhaps.
+  static bool refuse(Loop& loop, const Found& found) {
+    if (found.can_go_on()) return found.timed();
     ++loop.deadlocks_;
-    if (loop.options_.deadlocks == Deadlocks::log) {
-      logger().error("{}", found.describe());
-      return;
-    }
-    throw DeadlockError(found.describe());
+    if (loop.options_.deadlocks != Deadlocks::log) throw DeadlockError(found.describe());
+    logger().error("{}", found.describe());
+    return false;
   }
 
   static void begin(WaitNode& node, WaiterQueue* queue, Task* awaited) {
@@ -196,7 +239,7 @@ void detail::refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited) 
 
 bool detail::waits_for_ever(Wait& wait) noexcept {
   if (wait.task()->loop().options().deadlocks == Deadlocks::off) return false;
-  return !DeadlockSearch::Found(wait).can_go_on(true);
+  return !DeadlockSearch::Found(wait, true).can_go_on();
 }
 
 void transfer_holding(Holding& holding, Task& to) {

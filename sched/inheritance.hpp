@@ -56,8 +56,8 @@ inline void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexc
 /// The current task's wait begins in this queue. Its owners inherit.
 /// Errors: DeadlockError, with nothing changed, when the wait would close a cycle in which nobody can go on (a wait in
 /// several queues stands in the others still).
-/// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, linear along a chain of
-/// waits, at worst quadratic in the blocked tasks on which the wait depends.
+/// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, else linear in the blocked
+/// tasks on which the wait depends, what they wait for and the holders of that.
 inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
   const Resource* resource = queue.resource();
   if (resource != nullptr && resource->holdings() != nullptr) {

@@ -136,6 +136,9 @@ class Loop {
   /// Those in which somebody waits under a time limit, whose end will end them. Each was logged as it closed.
   std::uint64_t timed_cycles() const noexcept { return timed_cycles_; }
 
+  /// How often the searches for deadlocks have looked at a wait for something or at a share in it: what they cost.
+  std::uint64_t deadlock_looks() const noexcept { return deadlock_looks_; }
+
   detail::LoopLife& life() noexcept { return *life_; }
 
   /// Null: none. The observer must live until it is taken back.
@@ -453,6 +456,7 @@ class Loop {
   std::uint64_t missed_deadlines_ = 0;
   std::uint64_t deadlocks_ = 0;
   std::uint64_t timed_cycles_ = 0;
+  std::uint64_t deadlock_looks_ = 0;
 
   std::uint64_t next_task_id_ = 1;
   bool special_creation_ = false;  // by a factory, or eager

@@ -75,6 +75,7 @@ class WaitNode {
   std::uint64_t arrival_;
   detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency
   detail::HeapHook<WaitNode> lend_;
+  WaitNode* next_found_;  // of a search for a deadlock: among those found that want the same
 };
 
 struct HandOffOrder {
@@ -188,6 +189,7 @@ struct Holding {
   Holding* behind = nullptr;
   bool lends = false;  // in the owner's lending heap
   detail::HeapHook<Holding> lend;
+  Holding* next_found;  // of a search for a deadlock: among those found of the same owner
 
   Urgency best() const noexcept;
 };
@@ -222,9 +224,12 @@ class Resource {
  private:
   friend void begin_owning(Holding& holding, Task& owner) noexcept;
   friend void end_owning(Holding& holding) noexcept;
+  friend struct DeadlockSearch;
 
   WaiterQueue waiters_;
   Holding* holdings_ = nullptr;
+  WaitNode* found_waiters_ = nullptr;  // by the search for a deadlock that is under way
+  std::uint32_t lacks_;                // as Wait::lacks_; set as the first of them is found
 };
 
 inline Urgency Holding::best() const noexcept { return resource->waiters().best(); }
@@ -295,6 +300,10 @@ class Wait {
   bool listed_ = false;        // in the list of the one search or rise that is under way
   bool can_go_on_ = false;     // as far as the search has found
   detail::HeapHook<Wait> links_;  // of that list
+  // Of the search, set as it finds the wait.
+  WaitNode* found_joiners_;   // who await the task whose wait this is
+  Holding* found_holdings_;   // what that task holds and others found want
+  std::uint32_t lacks_;       // how many more of those on whom it depends have to be able to go on
 };
 
 /// Those who wait for the end of one task, by urgency: the best of it is what they lend. All go at once, so there is no
