@@ -46,14 +46,26 @@ Rows rows_that_match(const std::string& filter) {
   return rows;
 }
 
-/// However many rows there are: quick in less than 50 s, else in less than 15 minutes.
-Plan plan_for(std::size_t rows, bool quick) {
+/// However many rows there are: quick in less than 50 s, else in less than 15 minutes. Each row has its share of the time
+/// that those before it have left; some take longer in any case, for what they measure takes long to set up.
+class Schedule {
+ public:
+  Schedule(std::size_t rows, bool quick) : quick_(quick), left_(rows), end_(Clock::now() + Seconds(quick ? 25 : 600)) {}
+
+  Plan next() {
+    const Seconds share = std::max(Seconds(0), Seconds(end_ - Clock::now()) / static_cast<double>(left_--));
+    if (quick_) return {.sample = Seconds(0.005), .per_row = std::min(Seconds(1.5), share), .min_rounds = 1};
+    return {.sample = Seconds(0.05), .per_row = std::min(Seconds(10), share), .min_rounds = 3};
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
   using Seconds = std::chrono::duration<double>;
-  const double total = quick ? 32 : 600;
-  const double at_most = quick ? 1.5 : 10;
-  return {.sample = quick ? Seconds(0.015) : Seconds(0.05),
-          .per_row = Seconds(std::min(at_most, total / static_cast<double>(rows)))};
-}
+
+  bool quick_;
+  std::size_t left_;
+  std::chrono::time_point<Clock, Seconds> end_;
+};
 
 int fail(const std::string& why) {
   std::cerr << "heirloop_bench: " << why << '\n';
@@ -72,12 +84,12 @@ int run(const Options& options) {
     return fail(fmt::format("--json {}: {}", options.json, std::strerror(errno)));
   }
 
-  const Plan plan = plan_for(rows.size(), options.quick);
+  Schedule schedule(rows.size(), options.quick);
   std::cout << machine() << '\n';
   print_head(std::cout);
   std::vector<Measured> measured;
   for (const Row& row : rows) {
-    measured.push_back(measure(row, plan));
+    measured.push_back(measure(row, schedule.next()));
     print_row(std::cout, measured.back());
   }
   if (!options.json.empty()) {

@@ -19,7 +19,7 @@ namespace heirloop::bench {
 struct Plan {
   std::chrono::duration<double> sample;   ///< one body, one round
   std::chrono::duration<double> per_row;  ///< all rounds of a row, but at least `min_rounds`
-  std::size_t min_rounds = 3;
+  std::size_t min_rounds;
   std::size_t max_rounds = 61;
 };
 

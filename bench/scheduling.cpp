@@ -47,6 +47,7 @@ void ours_yield(benchmark::State& state, PolicyKind policy, std::int64_t tasks, 
   const auto leader = on.start(lead(on.loop(), state.max_iterations), nth(on, 0, priorities));
   timed(state, [&] { on.run(leader); });
   stop = true;
+  on.run_all_once();
 }
 
 // ---- wake ----
@@ -161,6 +162,7 @@ void ours_reprioritise(benchmark::State& state, std::int64_t tasks, std::int64_t
   }(all, priorities, state.max_iterations), {.priority = -1});
   timed(state, [&] { on.run(main); });
   stop = true;
+  on.run_all_once();
 }
 
 // ---- operations ----
@@ -180,6 +182,7 @@ void ours_sleep_insert(benchmark::State& state, std::int64_t position) {
   const auto main = on.start(insert_at(on.loop(), at, state.max_iterations));
   timed(state, [&] { on.run(main); });
   stop = true;
+  on.run_all_once();
 }
 
 Coro<void> switch_to(const TaskRef& other, std::int64_t& left) {
@@ -221,6 +224,7 @@ void ours_runnable(benchmark::State& state, std::int64_t tasks) {
   const auto main = on.start(look(state.max_iterations));
   timed(state, [&] { on.run(main); });
   stop = true;
+  on.run_all_once();
 }
 
 void floor_runnable(benchmark::State& state, std::int64_t tasks) {
@@ -235,6 +239,7 @@ void floor_runnable(benchmark::State& state, std::int64_t tasks) {
     }
   });
   stop = true;
+  on.run_all_once();
 }
 
 std::string by(std::int64_t tasks, std::int64_t priorities) {
