@@ -74,7 +74,10 @@ Coro<void> wake_one_and_park(Herd& herd) {
     Parked here;
     herd.blocked.push_back(&here);
     co_await here;
-    if (--herd.steps == 0) loop.wake(*herd.end);
+    if (--herd.steps == 0) {
+      loop.wake(*herd.end);
+      loop.to_front(*herd.end->task());  // under some policies its turn would come late, or never
+    }
     Parked*& chosen = herd.blocked[herd.random.below(herd.blocked.size())];
     loop.wake(*chosen);
     chosen = herd.blocked.back();
@@ -97,7 +100,8 @@ void ours_wake(benchmark::State& state, PolicyKind policy, std::int64_t ready, s
   on.run(on.start([](Herd& h, std::size_t tasks) -> Coro<void> {
     while (h.blocked.size() < tasks) co_await sleep(std::chrono::microseconds(100));
   }(herd, all.size())));
-  const TaskOptions first{.priority = -1};
+  TaskOptions first{.priority = -1};
+  if (policy == PolicyKind::edf) first = {.deadline = on.began()};
   on.run(on.start([](Herd& h, std::int64_t count) -> Coro<void> {
     for (std::int64_t i = 0; i < count; ++i) {
       const std::size_t chosen = h.random.below(h.blocked.size());
@@ -107,7 +111,11 @@ void ours_wake(benchmark::State& state, PolicyKind policy, std::int64_t ready, s
     }
     co_await drive(h, count);
   }(herd, ready), first));
-  const auto timed_part = on.start(drive(herd, state.max_iterations), first);
+  PriorityTask<void> timed_part;  // waits already, so that the first step counts
+  on.run(on.start([](Herd& h, std::int64_t steps, PriorityTask<void>& task) -> Coro<void> {
+    task = create_task(drive(h, steps), {.eager_start = true});
+    co_return;
+  }(herd, state.max_iterations, timed_part), first));
   timed(state, [&] { on.run(timed_part); });
 }
 
