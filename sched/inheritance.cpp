@@ -126,7 +126,11 @@ struct Inheritance {
     Worklist at_the_end_;
   };
 
+  /// Nobody depends on the wait of a task that is not blocked: it takes what is due to it, and that is all.
+  static void settle_unblocked(Task& task) noexcept { set(task, due(task)); }
+
   static void rise(Task& task) noexcept {
+    if (task.state_ != TaskState::blocked) return settle_unblocked(task);
     Rise rise;
     rise.add(task);
     rise.run();
@@ -168,6 +172,11 @@ struct Inheritance {
   }
 
   static void gained(Resource& resource) noexcept {
+    Holding* first = resource.holdings();
+    if (first == nullptr) return;
+    if (first->next_of_resource == nullptr && resource.waiters().statistics() == nullptr) [[likely]] {
+      return detail::begin_lending(*first);
+    }
     refresh_lending(resource);
     count_inheritance(resource);
     Rise rise;
@@ -177,10 +186,16 @@ struct Inheritance {
 
   static void lost(Resource& resource, const Urgency& old, bool changed) noexcept {
     if (changed) refresh_lending(resource);
+    Holding* first = resource.holdings();
+    if (first != nullptr && first->next_of_resource == nullptr) [[likely]] return lost(*first->owner, old);
     drop(old, [&](auto collect) { for_each_owner(resource, collect); });
   }
 
   static void lost(Task& owner, const Urgency& old) noexcept {
+    if (owner.state_ != TaskState::blocked) {
+      if (owner.urgency() == old && owner.base_ != old) settle_unblocked(owner);
+      return;
+    }
     drop(old, [&](auto collect) { collect(owner); });
   }
 
@@ -253,13 +268,49 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
 
 void detail::begin_lending(Holding& holding) noexcept {
   Inheritance::refresh_lending(holding);
-  if (holding.lends && more_urgent(holding.best(), holding.owner->urgency())) Inheritance::rise(*holding.owner);
+  if (!holding.lends) return;
+  const WaitNode& top = *holding.resource->waiters().most_urgent_waiter();
+  if (more_urgent(top.urgency(), holding.owner->urgency())) [[unlikely]] Inheritance::rise(*holding.owner);
 }
 
 void detail::end_lending(Holding& holding, Task& owner) noexcept {
   owner.lending_.erase(holding);
   holding.lends = false;
   if (owner.inherits()) Inheritance::lost(owner, holding.best());
+}
+
+void hand_over(Holding& holding, WaitNode& node) noexcept {
+  Resource& resource = *holding.resource;
+  WaiterQueue& waiters = resource.waiters_;
+  Wait& wait = *node.wait_;
+  Task& to = *wait.task();
+  Task& from = *holding.owner;
+  // While the waiter leaves nobody owns it, so that the waiter lends to nobody; and nobody to the waiter's wait from then
+  // on, so that what is due to it can be set at once.
+  detail::unlist_holding(holding, from);
+  resource.holdings_ = nullptr;
+  if (holding.lends) {
+    from.lending_.erase(holding);
+    if (from.inherits()) [[unlikely]] Inheritance::lost(from, holding.best());
+  }
+  if (node.next_of_wait_ == nullptr && waiters.statistics() == nullptr) [[likely]] {
+    wait.nodes_ = nullptr;
+    waiters.erase(node);
+  } else {
+    leave_queues(wait);
+  }
+  holding.owner = &to;
+  resource.holdings_ = &holding;
+  detail::list_holding(holding, to);
+  if (holding.lends) {
+    if (waiters.empty()) {
+      holding.lends = false;
+    } else {
+      to.lending_.push(holding);
+      if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) Inheritance::settle_unblocked(to);
+    }
+  }
+  to.loop().wake_left(wait);
 }
 
 void settle_all(Loop& loop) { Inheritance::settle_all(loop); }

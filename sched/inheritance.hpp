@@ -128,22 +128,37 @@ inline void end_owning(Holding& holding) noexcept {
   if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
 }
 
-/// `owner` begins to own what it has to give back: when it ends before, the resource is told.
-inline void link_holding(Holding& holding, Task& owner) noexcept {
+namespace detail {
+
+/// In and out of the list of what its owner has to give back.
+inline void list_holding(Holding& holding, Task& owner) noexcept {
   holding.before = nullptr;
   holding.behind = owner.holdings_;
   if (owner.holdings_ != nullptr) owner.holdings_->before = &holding;
   owner.holdings_ = &holding;
+}
+inline void unlist_holding(Holding& holding, Task& owner) noexcept {
+  (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
+  if (holding.behind != nullptr) holding.behind->before = holding.before;
+}
+
+}  // namespace detail
+
+/// `owner` begins to own what it has to give back: when it ends before, the resource is told.
+inline void link_holding(Holding& holding, Task& owner) noexcept {
+  detail::list_holding(holding, owner);
   begin_owning(holding, owner);
 }
 
 /// The owner gives its share back.
 inline void unlink_holding(Holding& holding) noexcept {
-  Task& owner = *holding.owner;
-  (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
-  if (holding.behind != nullptr) holding.behind->before = holding.before;
+  detail::unlist_holding(holding, *holding.owner);
   end_owning(holding);
 }
+
+/// The one owner of what `node` waits for gives it to that waiter, which goes on: as `unlink_holding`, `leave_queues`,
+/// `link_holding` and `Loop::wake`, in one go. Cost: O(log n).
+void hand_over(Holding& holding, WaitNode& node) noexcept;
 
 /// `to` owns this share from now on, in place of its owner or of nobody.
 /// Errors: DeadlockError, with nothing changed, when `to` depends on a waiter of the resource and nobody could go on.

@@ -308,18 +308,11 @@ bool Loop::over_budget() noexcept {
 // ---- suspension ----
 
 void Loop::wake(Wait& wait) noexcept {
-  Task& task = *wait.task_;
-  contract(task.wait_ == &wait && task.state_ == TaskState::blocked, "a wait is woken once, while its task is blocked");
   if (wait.nodes_ != nullptr) leave_queues(wait);
-  if (wait.state_ == Wait::State::blocked) wait.state_ = Wait::State::elected;
-  make_ready(task);
+  wake_left(wait);
 }
 
-void Loop::make_ready(Task& task) noexcept {
-  task.state_ = TaskState::ready;
-  ready_.push(task, now_ns_);
-  if (task.interrupter_ != nullptr) [[unlikely]] task.interrupter_->victim_wakes();
-}
+void Loop::tell_interrupter(Task& task) noexcept { task.interrupter_->victim_wakes(); }
 
 void Loop::to_front(Task& task) noexcept { ready_.reposition(task, 0); }
 

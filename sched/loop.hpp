@@ -180,6 +180,14 @@ class Loop {
   /// Takes the wait out of its queues and makes its task ready. The wait is blocked, or withdrawn and `pending`.
   void wake(Wait& wait) noexcept;
 
+  /// The same for a wait that is out of its queues already.
+  void wake_left(Wait& wait) noexcept {
+    Task& task = *wait.task_;
+    contract(task.wait_ == &wait && task.state_ == TaskState::blocked, "a wait is woken once, while its task is blocked");
+    if (wait.state_ == Wait::State::blocked) wait.state_ = Wait::State::elected;
+    make_ready(task);
+  }
+
   /// At the start of every `await_resume` of a suspension: throws what is pending for the current task.
   static void resumed() {
     if (detail::this_thread.task->pending_ != Task::Pending::nothing) [[unlikely]] throw_pending();
@@ -421,7 +429,12 @@ class Loop {
   }
   void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
   [[gnu::noinline]] void task_ended_rarely(Task& task) noexcept;
-  void make_ready(Task& task) noexcept;
+  void make_ready(Task& task) noexcept {
+    task.state_ = TaskState::ready;
+    ready_.push(task, now_ns_);
+    if (task.interrupter_ != nullptr) [[unlikely]] tell_interrupter(task);
+  }
+  static void tell_interrupter(Task& task) noexcept;
 
   void set_urgency(Callback& callback) {
     ready_.set_urgency(callback, policy().urgency({.priority = callback.priority_, .group = callback.group_}));

@@ -43,6 +43,8 @@ class TimeLimit;
 namespace detail {
 class OwnCancel;
 void end_lending(Holding& holding, Task& owner) noexcept;
+void list_holding(Holding& holding, Task& owner) noexcept;
+void unlist_holding(Holding& holding, Task& owner) noexcept;
 
 /// What few tasks have.
 struct TaskExtras;
@@ -120,8 +122,9 @@ class Task : public Entry {
   friend void detail::check_first_line();
   friend class CoroView;
   friend std::coroutine_handle<> detail::leaf_frame(const Task& task) noexcept;
-  friend void link_holding(Holding& holding, Task& owner) noexcept;
-  friend void unlink_holding(Holding& holding) noexcept;
+  friend void detail::list_holding(Holding& holding, Task& owner) noexcept;
+  friend void detail::unlist_holding(Holding& holding, Task& owner) noexcept;
+  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;

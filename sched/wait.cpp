@@ -3,18 +3,12 @@
 #include <heirloop/sched/policy.hpp>
 
 namespace heirloop {
-/// Somebody waits already.
-bool WaiterQueue::push_behind(WaitNode& node, const Policy& policy) noexcept {
+/// Somebody waits already, and from now on not all are of one urgency.
+bool WaiterQueue::push_mixing(WaitNode& node, const Policy& policy) noexcept {
   const Urgency before = best();
-  if (!mixed_ && before != node.urgency_) become_mixed(policy);
-  if (mixed_) {
-    push_mixed(node, policy);
-    return best() != before;
-  }
-  node.hand_off_ = {nullptr, nullptr, last_};
-  last_->hand_off_.next = &node;
-  last_ = &node;
-  return false;
+  if (!mixed_) become_mixed(policy);
+  push_mixed(node, policy);
+  return best() != before;
 }
 
 bool WaiterQueue::erase_mixed(WaitNode& node) noexcept {

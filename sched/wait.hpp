@@ -32,6 +32,7 @@ class Resource;
 class Task;
 class Wait;
 class WaiterQueue;
+struct Holding;
 
 namespace detail {
 inline thread_local constinit std::uint64_t arrivals = 0;
@@ -60,6 +61,7 @@ class WaitNode {
   friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
+  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
   friend struct DeadlockSearch;
   friend struct HandOffOrder;
   friend struct LendOrder;
@@ -125,10 +127,16 @@ class WaiterQueue {
     node.queue_ = this;
     node.urgency_ = urgency;
     ++size_;
-    if (first_ != nullptr) return push_behind(node, policy);
-    node.hand_off_ = {};
-    first_ = last_ = &node;
-    return true;
+    if (first_ == nullptr) {
+      node.hand_off_ = {};
+      first_ = last_ = &node;
+      return true;
+    }
+    if (mixed_ || last_->urgency_ != urgency) return push_mixing(node, policy);
+    node.hand_off_ = {nullptr, nullptr, last_};
+    last_->hand_off_.next = &node;
+    last_ = &node;
+    return false;
   }
 
   bool erase(WaitNode& node) noexcept {
@@ -149,6 +157,9 @@ class WaiterQueue {
   /// True when a waiter of this urgency that came now would be `next()`.
   bool would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept;
 
+  /// All who wait are of one urgency.
+  bool all_alike() const noexcept { return !mixed_; }
+
   /// The most urgent waiter; null when nobody waits.
   WaitNode* most_urgent_waiter() const noexcept { return mixed_ ? lend_.top() : first_; }
 
@@ -161,7 +172,7 @@ class WaiterQueue {
   using HandOff = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, HandOffOrder>;
   using Lend = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
 
-  bool push_behind(WaitNode& node, const Policy& policy) noexcept;
+  bool push_mixing(WaitNode& node, const Policy& policy) noexcept;
   bool erase_mixed(WaitNode& node) noexcept;
   void become_mixed(const Policy& policy) noexcept;
   void push_mixed(WaitNode& node, const Policy& policy) noexcept;
@@ -224,6 +235,7 @@ class Resource {
  private:
   friend void begin_owning(Holding& holding, Task& owner) noexcept;
   friend void end_owning(Holding& holding) noexcept;
+  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
   friend struct DeadlockSearch;
 
   WaiterQueue waiters_;
@@ -279,6 +291,7 @@ class Wait {
  private:
   friend class Loop;
   friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
+  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;

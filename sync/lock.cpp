@@ -20,11 +20,9 @@ std::optional<LockGuard> PriorityLock::try_acquire() {
 std::string PriorityLock::describe() const { return detail::kind_and_name(kind, name_); }
 
 /// The elected owns the lock, and has inherited, before it is ready.
-void PriorityLock::elect(WaitNode& node) noexcept {
-  Wait& elected = node.wait();
-  leave_queues(elected);
-  take(*elected.task());
-  elected.task()->loop().wake(elected);
+void PriorityLock::hand_over_to_next() noexcept {
+  turn_ = ++turns_;
+  heirloop::hand_over(holding_, *waiters().next());
 }
 
 void PriorityLock::owner_died(Holding&) noexcept {

@@ -78,10 +78,10 @@ class PriorityLock final : private Resource {
 
   /// From the owner to the next waiter, or to nobody.
   void hand_over() noexcept {
-    unlink_holding(holding_);
-    if (WaitNode* node = waiters().next()) [[unlikely]] elect(*node);
+    if (waiters().empty()) [[likely]] return unlink_holding(holding_);
+    hand_over_to_next();
   }
-  void elect(WaitNode& node) noexcept;
+  void hand_over_to_next() noexcept;
   void owner_died(Holding& holding) noexcept override;
 
   Holding holding_;

@@ -37,7 +37,7 @@ void RWLock::admit() noexcept {
   for (Waiter* waiter = first; waiter != nullptr; waiter = waiter->behind_) {
     const detail::Share& share = waiter->link();
     if (waiter->writes_) writer_ = &share;
-    waiter->task()->loop().wake(*waiter);
+    waiter->task()->loop().wake_left(*waiter);
   }
 }
 

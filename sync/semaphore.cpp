@@ -33,7 +33,7 @@ void Semaphore::admit() noexcept {
     leave_queues(elected);
     --free_;
     elected.link();
-    elected.task()->loop().wake(elected);
+    elected.task()->loop().wake_left(elected);
   }
 }
 
