@@ -362,11 +362,11 @@ class WaitGraphModel final : public StepObserver {
     }
   }
 
-  /// Whether a limit will end the wait of this one: not when it has passed already, nor while a condition's lock is taken
+  /// Whether a limit will end the wait of this one: not when it has been sent already, nor while a condition's lock is taken
   /// again, for that goes on in any case.
   static bool limited(const Worker& w) {
     if (w.waits == Waits::condition && w.on_lock) return false;
-    return std::any_of(w.limits.begin(), w.limits.end(), [](const TimeLimit* l) { return !l->expired(); });
+    return std::any_of(w.limits.begin(), w.limits.end(), [](const TimeLimit* l) { return l->is_pending(); });
   }
 
   /// `items_come`: as if for every channel there were a sender.

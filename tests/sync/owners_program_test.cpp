@@ -72,6 +72,21 @@ TEST(OwnersProgram, equals_the_naive_model_after_every_dispatch) {
   EXPECT_GT(counts.refusals, 0U);
 }
 
+/// One of the many: a limit that has passed while its task had something else thrown at it is still going to end the wait.
+TEST(OwnersProgram, knows_a_limit_that_is_kept_back) {
+  OwnersProgram program(with(PolicyKind::strict), {{Act::join, 143, 0},
+                                                   {Act::limit, 1, 0},
+                                                   {Act::group, 1, 23},
+                                                   {Act::lock, 143, 0},
+                                                   {Act::raise, 83, 0},
+                                                   {Act::future, 0, 0},
+                                                   {Act::future, 0, 0},
+                                                   {Act::lock, 167, 0},
+                                                   {Act::raise, 56, 0},
+                                                   {Act::advance, 1, 0}});
+  EXPECT_EQ(program.run(), "");
+}
+
 /// Promise 6: a run is the same to the last dispatch.
 TEST(OwnersProgram, runs_twice_in_the_same_way) {
   check_property(200, 400, [] {
