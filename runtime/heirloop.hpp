@@ -12,6 +12,7 @@
 #include <heirloop/runtime/task_group.hpp>
 #include <heirloop/runtime/timeout.hpp>
 #include <heirloop/runtime/wait_tasks.hpp>
+#include <heirloop/sched/context.hpp>
 #include <heirloop/sched/future.hpp>
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/operations.hpp>

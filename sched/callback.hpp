@@ -13,6 +13,7 @@
 // 3. One that was cancelled never runs, wherever it stood; its callable is gone with the cancel.
 // 4. What it stands by is decided when it is made; it becomes an urgency as the handle becomes ready, for the policy may
 //    change before.
+// 5. A handle runs in a copy of the context in which it was made, a post in an empty one.
 #pragma once
 
 #include <atomic>
@@ -24,6 +25,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <heirloop/sched/context.hpp>
 #include <heirloop/sched/entry.hpp>
 #include <heirloop/sched/frame_pool.hpp>
 #include <heirloop/sched/timer.hpp>
@@ -49,6 +51,7 @@ class Callback : public Entry {
 
   template <class F>
   Callback(F&& function, Origin origin) : Entry(Kind::handle), origin_(origin) {
+    if (origin != Origin::other_thread) context_.copy_of_current();
     using Function = std::decay_t<F>;
     if constexpr (sizeof(Function) <= inline_size && alignof(Function) <= alignof(std::max_align_t)) {
       ::new (static_cast<void*>(storage_)) Function(std::forward<F>(function));
@@ -73,6 +76,9 @@ class Callback : public Entry {
     stage_ = Stage::running;
     callable_->run(storage_);
   }
+
+  /// In which it runs: a copy of that in which it was made, an empty one when it comes from another thread.
+  detail::ContextSlot& context() noexcept { return context_; }
 
   /// What the poster wants; the loop's thread makes it the urgency.
   void set_posted_priority(double priority) noexcept { priority_ = priority; }
@@ -136,6 +142,7 @@ class Callback : public Entry {
   Origin origin_;
   Stage stage_ = Stage::pending;
   bool listed_ = false;  // stands in `list_`
+  detail::ContextSlot context_;
   alignas(std::max_align_t) std::byte storage_[inline_size];
 };
 

@@ -247,11 +247,13 @@ void Loop::run_nested(Task& task) {
 }
 
 void Loop::run_callback(Callback& callback) noexcept {
+  std::swap(detail::thread_context, callback.context().word);
   try {
     callback();
   } catch (...) {
     logger().error("a callback failed: {}", describe_exception(std::current_exception()));
   }
+  std::swap(detail::thread_context, callback.context().word);
   callback.dispose();
 }
 

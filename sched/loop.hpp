@@ -488,6 +488,7 @@ inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> ro
     base_ = creator->base_;
     group_ = creator->group_;
     ReadyQueue::copy_urgency(*this, *creator);
+    context_.copy_of(creator->context_.word);
   } else {
     apply(options);
   }

@@ -91,6 +91,11 @@ void Task::apply(const TaskOptions& options) {
   const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
   base_ = urgency_at(priority);
   if (!options.name.empty()) set_name(options.name);
+  if (options.context.holder != nullptr) {
+    context_.enter(*options.context.holder);
+  } else {
+    context_.copy_of_current();
+  }
   loop_->ready().set_urgency(*this, base_);
 }
 

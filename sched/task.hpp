@@ -24,6 +24,7 @@
 #include <utility>
 
 #include <heirloop/sched/callback.hpp>
+#include <heirloop/sched/context.hpp>
 #include <heirloop/sched/coro.hpp>
 #include <heirloop/sched/entry.hpp>
 #include <heirloop/sched/policy.hpp>
@@ -69,9 +70,12 @@ struct TaskOptions {
   /// By when it should have ended, of the loop's clock: decides under `edf`, is counted when missed under every policy.
   std::optional<std::chrono::steady_clock::time_point> deadline{};
   SchedulingGroup* group = nullptr;      ///< decides under `shares`; null: the group of the creator, the root outside tasks
+  ContextView context{};                 ///< in which it runs; empty: a copy of the creator's
 
   /// True when the task is to be like its creator; how it starts aside.
-  bool asks_for_nothing() const noexcept { return name.empty() && !priority && !deadline && group == nullptr; }
+  bool asks_for_nothing() const noexcept {
+    return name.empty() && !priority && !deadline && group == nullptr && context.holder == nullptr;
+  }
 };
 
 /// A task's identity. Users hold it through `TaskRef` and `PriorityTask`.
@@ -128,6 +132,7 @@ class Task : public Entry {
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
+  friend detail::ContextWord& detail::current_context() noexcept;
 
   /// What the policy makes of this priority with the task's deadline and group.
   Urgency urgency_at(double priority) const noexcept;
@@ -180,6 +185,7 @@ class Task : public Entry {
   Task* asked_next_ = nullptr;  // of those whom the cancel on its way has asked
   TimeLimit* pending_limit_ = nullptr;  // whose exception is pending
   Shield* shield_ = nullptr;            // in whose block it is, innermost
+  detail::ContextSlot context_;
 };
 
 /// Tasks linked through their registry fields; a task is in one such list at most.
@@ -247,6 +253,10 @@ class TaskRef {
 
   /// The task's coroutine, to look at (stack.hpp).
   CoroView get_coro() const;
+
+  /// The context in which the task runs, not a copy.
+  /// Errors: InvalidStateError on another thread. Cost: a recycled block the first time.
+  Context context() const;
 
   /// Sets the base priority. What the task lends and inherits, and its place in every queue, are right on return.
   /// Errors: std::invalid_argument for NaN; InvalidStateError on another thread.

@@ -1,4 +1,5 @@
 // Steady state allocates nothing: spawns, yields, positions, priorities, locks, conditions and timers under each policy.
+#include <heirloop/sched/context.hpp>
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/condition.hpp>
 
@@ -93,6 +94,34 @@ TEST(AllocationCount, sees_what_is_allocated) {
 
 INSTANTIATE_TEST_SUITE_P(Policies, Allocation, ::testing::ValuesIn(all_policies().begin(), all_policies().end()),
                          [](const auto& policy) { return std::string(to_string(policy.param)); });
+
+Coro<void> round_in_a_context(const ContextVar<int>& depth, int round) {
+  const ContextScope scope(depth, round);
+  const auto lazy = create_task([](const ContextVar<int>& var) -> Coro<int> { co_return var.get(); }(depth));
+  const auto eager = create_task(
+      [](const ContextVar<int>& var) -> Coro<int> {
+        const ContextScope mine(var, 5);
+        co_await sleep(0);
+        co_return var.get();
+      }(depth),
+      {.eager_start = true});
+  Loop::current().call_soon([&depth, round] { EXPECT_EQ(depth.get(), round); });
+  const Context copy = copy_context();
+  const int sum = co_await lazy + co_await eager;
+  EXPECT_EQ(sum, round + 5);
+  EXPECT_EQ(*copy.find(depth), round);
+}
+
+TEST(ContextAllocation, none_in_sets_copies_and_spawns) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    const ContextVar<int> depth("depth");
+    for (int i = 0; i < 10; ++i) co_await round_in_a_context(depth, i);
+    const std::size_t before = allocations();
+    for (int i = 0; i < 1000; ++i) co_await round_in_a_context(depth, i);
+    EXPECT_EQ(allocations(), before);
+  }());
+}
 
 }  // namespace
 }  // namespace heirloop::testing
