@@ -36,6 +36,7 @@ Rows all_rows() {
   add_scheduling_rows(rows);
   add_sync_rows(rows);
   add_inheritance_rows(rows);
+  add_thread_rows(rows);
   return rows;
 }
 

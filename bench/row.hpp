@@ -54,5 +54,6 @@ void add_burst_rows(Rows& rows);
 void add_scheduling_rows(Rows& rows);
 void add_sync_rows(Rows& rows);
 void add_inheritance_rows(Rows& rows);
+void add_thread_rows(Rows& rows);
 
 }  // namespace heirloop::bench

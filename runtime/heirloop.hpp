@@ -10,6 +10,8 @@
 #include <heirloop/runtime/owner_graph.hpp>
 #include <heirloop/runtime/run.hpp>
 #include <heirloop/runtime/task_group.hpp>
+#include <heirloop/runtime/thread_future.hpp>
+#include <heirloop/runtime/threads.hpp>
 #include <heirloop/runtime/timeout.hpp>
 #include <heirloop/runtime/wait_tasks.hpp>
 #include <heirloop/sched/context.hpp>

@@ -6,13 +6,15 @@
 
 #include <heirloop/io/signals.hpp>
 #include <heirloop/io/uring_driver.hpp>
+#include <heirloop/runtime/threads.hpp>
 #include <heirloop/sched/inheritance.hpp>
 
 namespace heirloop {
 
 struct Runtime::Parts {
   explicit Parts(const RuntimeOptions& options)
-      : driver({.gather_ns = options.gather.count()}),
+      : most_threads(options.threads),
+        driver({.gather_ns = options.gather.count()}),
         loop(driver, LoopOptions{.policy = options.policy,
                                  .age_unit = options.age_unit,
                                  .policy_seed = options.policy_seed,
@@ -49,9 +51,11 @@ struct Runtime::Parts {
 
   static thread_local Parts* current;
 
+  const unsigned most_threads;
   UringDriver driver;
   Loop loop;
   std::optional<SignalWatch> signals;
+  std::unique_ptr<ThreadPool> threads;
   WaiterQueue drain_waiters;
   TaskRef main;
   bool drain_asked = false;
@@ -81,6 +85,7 @@ void Runtime::dispatch(const TaskRef& main) {
   if (!main.cancelled()) static_cast<void>(main.exception());  // fetched: run() throws it to its caller
   parts_->main = {};
   parts_->loop.finish();
+  parts_->threads.reset();
 }
 
 void Runtime::translate_signal(const TaskRef& main) const {
@@ -93,6 +98,15 @@ Runtime::Parts& current_parts() {
   return *Runtime::Parts::current;
 }
 }  // namespace
+
+ThreadPool& detail::runtime_threads() {
+  Runtime::Parts& parts = current_parts();
+  if (parts.threads == nullptr) {
+    const unsigned threads = parts.most_threads != 0 ? parts.most_threads : ThreadPool::default_threads();
+    parts.threads = std::make_unique<ThreadPool>(threads, parts.loop);
+  }
+  return *parts.threads;
+}
 
 bool DrainRequest::await_ready() const { return current_parts().drain_asked; }
 

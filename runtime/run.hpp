@@ -2,7 +2,7 @@
 //
 // Owns: the driver and the loop of one thread. Called by `main`.
 //
-//   run(main) ──▶ main task ends ──▶ what is left is cancelled, last created first, and awaited ──▶ ring drained
+//   run(main) ──▶ main task ends ──▶ what is left is cancelled, last created first, and awaited ──▶ threads joined, ring drained
 //
 // 1. `run` returns when every task has ended and the kernel holds none of the program's memory.
 // 2. SIGINT cancels the main task once; the second one ends the process in the default way.
@@ -52,6 +52,8 @@ struct RuntimeOptions {
   /// How long the end of a run waits for those whom it has cancelled. Then it names them in the log and cancels again, shielded
   /// or not; who ignores three of these ends the program, with the place named. Empty: it waits for ever.
   std::optional<std::chrono::nanoseconds> end_deadline = std::chrono::seconds(10);
+  /// At most so many threads run the jobs of `to_thread`; 0: the number of cores and four, 32 at most.
+  unsigned threads = 0;
   /// SIGINT and SIGTERM are taken while `run` runs, and left as they were at its end.
   bool handle_signals = true;
 };

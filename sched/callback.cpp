@@ -14,7 +14,7 @@ void Callback::free_block() noexcept {
     detail::FramePool::deallocate(this, sizeof(Callback));
   } else {
     this->~Callback();
-    ::operator delete(static_cast<void*>(this));
+    detail::PostPool::deallocate(this);
   }
 }
 

@@ -7,8 +7,8 @@
 //   pending (in a list, in the timers, ready) ──step──▶ running ──▶ over
 //      └──cancel──▶ cancelled
 //
-// 1. A callable of up to 48 bytes lies inside its block. A block posted from another thread comes from `operator new`, so
-//    that neither thread's pool drains into the other's.
+// 1. A callable of up to 48 bytes lies inside its block. Posts have a pool of their own that brings their blocks back to who
+//    posts, so that no thread's pool drains into another's.
 // 2. `{running}` is empty while a handle runs: `current_task()` throws InvalidStateError there.
 // 3. One that was cancelled never runs, wherever it stood; its callable is gone with the cancel.
 // 4. What it stands by is decided when it is made; it becomes an urgency as the handle becomes ready, for the policy may
@@ -28,6 +28,7 @@
 #include <heirloop/sched/context.hpp>
 #include <heirloop/sched/entry.hpp>
 #include <heirloop/sched/frame_pool.hpp>
+#include <heirloop/sched/post_pool.hpp>
 #include <heirloop/sched/timer.hpp>
 
 namespace heirloop {
@@ -47,11 +48,16 @@ struct CallOptions {
 class Callback : public Entry {
  public:
   static constexpr std::size_t inline_size = 48;
-  enum class Origin : std::uint8_t { loop, timer, other_thread };
+  enum class Origin : std::uint8_t {
+    loop,
+    timer,
+    other_thread,
+    completion,  ///< lies in what another thread works on; called between two steps, makes ready what it ends
+  };
 
   template <class F>
   Callback(F&& function, Origin origin) : Entry(Kind::handle), origin_(origin) {
-    if (origin != Origin::other_thread) context_.copy_of_current();
+    if (origin <= Origin::timer) context_.copy_of_current();
     using Function = std::decay_t<F>;
     if constexpr (sizeof(Function) <= inline_size && alignof(Function) <= alignof(std::max_align_t)) {
       ::new (static_cast<void*>(storage_)) Function(std::forward<F>(function));
@@ -80,12 +86,15 @@ class Callback : public Entry {
   /// In which it runs: a copy of that in which it was made, an empty one when it comes from another thread.
   detail::ContextSlot& context() noexcept { return context_; }
 
+  bool is_completion() const noexcept { return origin_ == Origin::completion; }
+
   /// What the poster wants; the loop's thread makes it the urgency.
   void set_posted_priority(double priority) noexcept { priority_ = priority; }
   double posted_priority() const noexcept { return priority_; }
 
   /// The loop is done with it: the callable goes, and the block when nobody holds a handle.
   void dispose() noexcept {
+    if (origin_ == Origin::completion) return;
     if (stage_ == Stage::pending) stage_ = Stage::cancelled;
     if (stage_ == Stage::running) stage_ = Stage::over;
     destroy_callable();
@@ -95,12 +104,13 @@ class Callback : public Entry {
   /// `Block`: Callback, or TimedCall for Origin::timer.
   template <class Block = Callback, class F>
   static Block* create(F&& function, Origin origin) {
-    void* memory = origin == Origin::other_thread ? ::operator new(sizeof(Block)) : detail::FramePool::allocate(sizeof(Block));
+    const bool posted = origin == Origin::other_thread;
+    void* memory = posted ? detail::PostPool::allocate() : detail::FramePool::allocate(sizeof(Block));
     try {
       return ::new (memory) Block(std::forward<F>(function), origin);
     } catch (...) {
-      if (origin == Origin::other_thread) {
-        ::operator delete(memory);
+      if (posted) {
+        detail::PostPool::deallocate(memory);
       } else {
         detail::FramePool::deallocate(memory, sizeof(Block));
       }
@@ -145,6 +155,8 @@ class Callback : public Entry {
   detail::ContextSlot context_;
   alignas(std::max_align_t) std::byte storage_[inline_size];
 };
+
+static_assert(sizeof(Callback) <= detail::PostPool::block_size);
 
 /// One that becomes ready by a time.
 class TimedCall final : public Callback, public Timer {

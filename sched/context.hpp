@@ -197,7 +197,8 @@ class ContextToken {
   template <class T>
   friend class ContextScope;
 
-  ContextToken(detail::ContextHolder& holder, std::uint64_t variable, detail::ContextRef<detail::ContextValue> former) noexcept
+  ContextToken(detail::ContextHolder& holder, std::uint64_t variable,
+               detail::ContextRef<detail::ContextValue> former) noexcept
       : holder_(&holder), variable_(variable), former_(std::move(former)) {
     holder.retain();
   }

@@ -185,6 +185,7 @@ void Loop::turn_until(Done done) {
 
 void Loop::run_until_done(const TaskRef& task) {
   if (!task) throw InvalidStateError("this task handle is empty");
+  ended_.store(false, std::memory_order_seq_cst);
   turn_until([awaited = task.get()] { return awaited->done(); });
 }
 
@@ -225,15 +226,23 @@ class Loop::Deadline : private Timer {
 void Loop::finish() {
   Deadline deadline(*this);
   std::uint64_t told = 0;  // ids below: cancelled. Tasks that come while the others end are cancelled as well.
-  turn_until([&] {
-    if (told != next_task_id_) {
-      for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
-        cancel(*task, "the loop ends");
+  const auto end_tasks = [&] {
+    turn_until([&] {
+      if (told != next_task_id_) {
+        for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
+          cancel(*task, "the loop ends");
+        }
+        told = next_task_id_;
       }
-      told = next_task_id_;
-    }
-    return tasks_.first() == nullptr;
-  });
+      return tasks_.first() == nullptr;
+    });
+  };
+  end_tasks();
+  // Who posts from here on sees that the loop has ended; what came before it is run.
+  ended_.store(true, std::memory_order_seq_cst);
+  if (inbox_.any_ordered()) take_posts();
+  turn_until([this, handles = ready_.size()]() mutable { return ready_.empty() || handles-- == 0; });
+  end_tasks();
   while (Task* task = unfetched_.first()) forget_unfetched(*task);
 }
 
@@ -282,7 +291,11 @@ void Loop::sleep() {
 void Loop::take_posts() noexcept {
   for (Callback* post = inbox_.take_all(); post != nullptr;) {
     Callback* following = Inbox::next(*post);
-    make_ready(*post);
+    if (post->is_completion()) {
+      (*post)();
+    } else {
+      make_ready(*post);
+    }
     post = following;
   }
 }
@@ -294,6 +307,12 @@ void Loop::post_callback(Callback& callback, double priority) {
     callback.dispose();
     throw;
   }
+  push_post(callback);
+}
+
+void Loop::post_completion(Callback& completion) noexcept { push_post(completion); }
+
+void Loop::push_post(Callback& callback) noexcept {
   inbox_.push(callback);
   if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) driver_.wake();
 }

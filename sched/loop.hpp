@@ -105,8 +105,9 @@ class Loop {
   void run_until_done(const TaskRef& task);
 
   /// Cancels every task that is left once, last created first, also one that has swallowed a cancel before, and
-  /// dispatches until all have ended; logs exceptions that nobody fetched. Who has not ended after `end_deadline` is named in
-  /// the log and cancelled again, shielded or not; who ignores three of these ends the program, with the place named.
+  /// dispatches until all have ended, and the handles that are there then; logs exceptions that nobody fetched. Who has not
+  /// ended after `end_deadline` is named in the log and cancelled again, shielded or not; who ignores three of these ends the
+  /// program, with the place named.
   void finish();
 
   const LoopOptions& options() const noexcept { return options_; }
@@ -363,6 +364,16 @@ class Loop {
     post_callback(*callback, priority);
   }
 
+  /// From any thread: `completion`, which is none of the loop's memory, is called between two steps. It runs no user code.
+  void post_completion(Callback& completion) noexcept;
+
+  /// Takes what other threads have posted: completions are called, the rest becomes ready. The loop does so by itself
+  /// while it runs.
+  void take_posts() noexcept;
+
+  /// True from the end of a run to the beginning of the next. From any thread; ordered after the caller's posts.
+  bool has_ended() const noexcept { return ended_.load(std::memory_order_seq_cst); }
+
   /// The base priority of the current task; NORMAL outside tasks.
   static double creator_priority() noexcept {
     const Task* task = detail::this_thread.task;
@@ -411,9 +422,9 @@ class Loop {
   void run_callback(Callback& callback) noexcept;
   void sleep();
   void take_what_came();
-  void take_posts() noexcept;
   void refresh();
   void post_callback(Callback& callback, double priority);
+  void push_post(Callback& callback) noexcept;
   bool over_budget() noexcept;
   template <class Done>
   void turn_until(Done done);
@@ -450,6 +461,7 @@ class Loop {
   TimerQueue timers_;
   Inbox inbox_;
   std::atomic<bool> asleep_{false};
+  std::atomic<bool> ended_{false};
   LoopOptions options_;
 
   std::int64_t now_ns_ = 0;

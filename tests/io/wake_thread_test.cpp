@@ -105,6 +105,70 @@ TEST_F(WakeThread, posts_of_many_threads_all_arrive_beside_input_and_output) {
   EXPECT_EQ(arrived, threads * each);
 }
 
+/// A ring that counts its wakes (each is one write to an eventfd) and tells when the loop is about to sleep.
+class CountingDriver final : public Driver {
+ public:
+  CountingDriver() { look_ = {&one_, ~0U, &zero_, &zero_}; }
+
+  std::int64_t now_ns() noexcept override { return ring_.now_ns(); }
+  void harvest(std::int64_t budget_ns) override {
+    if (ring_.completions_pending()) ring_.harvest(budget_ns);
+  }
+  void submit() override { ring_.submit(); }
+  void wait(std::int64_t deadline_ns) override {
+    ++waits;
+    waits.notify_all();
+    ring_.wait(deadline_ns);
+  }
+  void set_tick(std::int64_t deadline_ns) override { ring_.set_tick(deadline_ns); }
+  void wake() noexcept override {
+    ++wakes;
+    ring_.wake();
+  }
+
+  std::atomic<int> waits{0};
+  std::atomic<int> wakes{0};
+
+ private:
+  UringDriver ring_;
+  unsigned one_ = 1;
+  unsigned zero_ = 0;
+};
+
+TEST_F(WakeThread, many_posts_wake_a_sleeping_loop_with_one_system_call) {
+  CountingDriver driver;
+  Loop loop(driver, {});
+  constexpr int count = 10'000;
+  int ran = 0;
+  std::atomic<bool> held{false};
+  std::atomic<bool> released{false};
+  Gate gate;
+  std::thread other([&] {
+    driver.waits.wait(0);
+    // The loop sleeps, or is on its last look before it does. What wakes it keeps it until all have been posted.
+    loop.post([&] {
+      held = true;
+      held.notify_all();
+      released.wait(false);
+    });
+    held.wait(false);
+    for (int i = 0; i < count; ++i) {
+      loop.post([&] {
+        if (++ran == count) gate.open();
+      });
+    }
+    EXPECT_EQ(driver.wakes.load(), 1);
+    released = true;
+    released.notify_all();
+  });
+  const auto task = loop.create_task([](Gate& to) -> Coro<void> { co_await to.pass(); }(gate));
+  loop.run_until_done(task);
+  loop.finish();
+  other.join();
+  EXPECT_EQ(ran, count);
+  EXPECT_EQ(driver.wakes.load(), 1);
+}
+
 UringDriver* woken_by_signal = nullptr;
 std::atomic<bool> handled{false};
 
