@@ -37,6 +37,8 @@ Rows all_rows() {
   add_sync_rows(rows);
   add_inheritance_rows(rows);
   add_thread_rows(rows);
+  add_depth_rows(rows);
+  add_sleepers_rows(rows);  // last: its million tasks stay
   return rows;
 }
 

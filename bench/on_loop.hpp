@@ -17,13 +17,18 @@ class ClockDriver final : public Driver {
   std::int64_t now_ns() noexcept override {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+    return now.tv_sec * 1'000'000'000 + now.tv_nsec + skipped_ns_;
   }
+
+  /// From here on the clock shows a later time.
+  void skip(std::chrono::nanoseconds span) noexcept { skipped_ns_ += span.count(); }
+
   void harvest(std::int64_t) override {}
   void submit() override {}
   void wait(std::int64_t deadline_ns) override {
     if (deadline_ns == no_deadline) throw std::logic_error("nothing is ready and nothing ever will be");
-    const timespec until{deadline_ns / 1'000'000'000, deadline_ns % 1'000'000'000};
+    const std::int64_t until_ns = deadline_ns - skipped_ns_;
+    const timespec until{until_ns / 1'000'000'000, until_ns % 1'000'000'000};
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
   }
   void set_tick(std::int64_t) override {}
@@ -31,6 +36,7 @@ class ClockDriver final : public Driver {
 
  private:
   unsigned zero_ = 0;
+  std::int64_t skipped_ns_ = 0;
 };
 
 class OnLoop {
@@ -51,6 +57,12 @@ class OnLoop {
   /// Runs all that is ready once more, so that what has been told to stop ends by itself: cheaper than a cancel.
   void run_all_once() {
     run(start([]() -> Coro<void> { co_await sleep(0); }(), {.priority = priority::when_idle}));
+  }
+
+  /// What sleeps for less than `span`, and is as urgent as this, wakes and runs before this returns.
+  void skip(std::chrono::nanoseconds span) {
+    driver_.skip(span);
+    run(start([]() -> Coro<void> { co_await sleep(std::chrono::nanoseconds(1)); }()));
   }
 
  private:

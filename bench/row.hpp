@@ -55,5 +55,7 @@ void add_scheduling_rows(Rows& rows);
 void add_sync_rows(Rows& rows);
 void add_inheritance_rows(Rows& rows);
 void add_thread_rows(Rows& rows);
+void add_depth_rows(Rows& rows);
+void add_sleepers_rows(Rows& rows);
 
 }  // namespace heirloop::bench

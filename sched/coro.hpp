@@ -156,8 +156,9 @@ template <class T>
 class CoroPromiseResult : public CoroPromiseBase {
  public:
   void unhandled_exception() noexcept {
+    if (awaiter != nullptr) return out_->catch_current_to_pass_on();
     out_->catch_current();
-    if (awaiter == nullptr) root_failed();
+    root_failed();
   }
   void deliver_to(Result<T>& out) noexcept { out_ = &out; }
   bool is_started() const noexcept { return out_ != nullptr; }
@@ -211,7 +212,7 @@ class CoroAwaiter {
     promise.deliver_to(result_);
     this_thread.next = child_;
   }
-  T await_resume() { return result_.take(); }
+  T await_resume() { return result_.take_last(); }
 
  private:
   typename Coro<T>::Handle child_;

@@ -32,6 +32,8 @@ bool handling_cancelled() noexcept;
 
 template <class T>
 class Result {
+  enum class State : unsigned char { empty, value, error, cancelled };
+
  public:
   Result() noexcept {}
   Result(const Result&) = delete;
@@ -53,12 +55,10 @@ class Result {
   }
 
   /// Inside a catch clause.
-  void catch_current() noexcept {
-    clear();
-    const bool cancelled = handling_cancelled();
-    std::construct_at(std::addressof(error_), std::current_exception());
-    state_ = cancelled ? State::cancelled : State::error;
-  }
+  void catch_current() noexcept { catch_as(handling_cancelled() ? State::cancelled : State::error); }
+
+  /// The same where nobody asks whether it is `Cancelled`.
+  void catch_current_to_pass_on() noexcept { catch_as(State::error); }
 
   /// Of what has no outcome yet.
   void set_cancelled(std::exception_ptr error) noexcept {
@@ -83,6 +83,12 @@ class Result {
     }
   }
 
+  /// `take` for the only one who does.
+  T take_last() {
+    if (has_error()) [[unlikely]] std::rethrow_exception(std::move(error_));
+    return take();
+  }
+
   T take() {
     rethrow_if_error();
     if constexpr (std::is_void_v<T>) {
@@ -95,7 +101,11 @@ class Result {
   }
 
  private:
-  enum class State : unsigned char { empty, value, error, cancelled };
+  void catch_as(State state) noexcept {
+    clear();
+    std::construct_at(std::addressof(error_), std::current_exception());
+    state_ = state;
+  }
 
   void clear() noexcept {
     if (state_ == State::value) {
