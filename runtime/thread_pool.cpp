@@ -31,6 +31,7 @@ void Job::ended() noexcept { pool_->ended(*this); }
 
 void JobWait::await_suspend(std::coroutine_handle<> frame) {
   Loop& loop = Loop::current();
+  if (job_ == nullptr || job_->pool_ != nullptr) throw InvalidStateError("a job in a thread is awaited once");
   if (&loop != &pool_.loop_) throw InvalidStateError("this thread pool belongs to another loop");
   pool_.prepare();
   job_->pool_ = &pool_;

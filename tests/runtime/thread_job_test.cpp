@@ -88,6 +88,23 @@ TEST(ToThread, several_runs_of_a_runtime_have_threads_each) {
   }
 }
 
+TEST(ToThread, a_second_await_is_refused_and_runs_nothing) {
+  run_main([]() -> Coro<void> {
+    int runs = 0;
+    auto job = to_thread([&runs] { return ++runs; });
+    const int first = co_await job;
+    EXPECT_EQ(first, 1);
+    std::string what;
+    try {
+      static_cast<void>(co_await job);
+    } catch (const InvalidStateError& error) {
+      what = error.what();
+    }
+    EXPECT_EQ(what, "a job in a thread is awaited once");
+    EXPECT_EQ(runs, 1);
+  }());
+}
+
 // ---- context ----
 
 const ContextVar<std::string> user("user");
