@@ -206,7 +206,8 @@ class Queue {
   Queue() : held_(create_task(occupy(*this))) {}
 
   PriorityTask<void> add(std::string name, double priority) {
-    return create_task(job(*this, name), {.name = name, .priority = priority});
+    tasks_.push_back(create_task(job(*this, name), {.name = name, .priority = priority}));
+    return tasks_.back();
   }
   Coro<void> until_queued(std::size_t count) {
     co_await until([this, count] { return hold_.arrived() && pool_.queued() == count; });
@@ -217,6 +218,7 @@ class Queue {
     hold_.open();
     co_await held_;
     co_await until([this] { return pool_.queued() == 0 && pool_.running() == 0; });
+    for (const auto& task : tasks_) co_await task;  // not before: an await lends
     co_return order_;
   }
 
@@ -233,6 +235,7 @@ class Queue {
   ThreadPool pool_{1};
   Hold hold_;
   Order order_;  // of the one thread
+  std::vector<PriorityTask<void>> tasks_;
   PriorityTask<void> held_;
 };
 
@@ -299,6 +302,7 @@ TEST(ThreadPool, a_queued_job_moves_up_with_who_waits_for_its_awaiters_lock) {
     co_await until([&outer] { return outer.waiter_count() == 1; });
     EXPECT_EQ(holder.effective_priority(), -3);
     const Order order = co_await queue.run_all();
+    co_await holder;
     EXPECT_EQ(order, (Order{"holder", "three"}));
     co_await urgent;
     co_await between;
@@ -320,6 +324,7 @@ TEST(ThreadPool, a_queued_job_falls_back_when_the_urgent_waiter_leaves) {
     urgent.cancel();
     EXPECT_EQ(holder.effective_priority(), 5);
     const Order order = co_await queue.run_all();
+    co_await holder;  // it has the lock until then
     EXPECT_EQ(order, (Order{"three", "holder"}));
   }(),
            {.policy = PolicyKind::strict});
@@ -337,6 +342,7 @@ TEST(ThreadPool, a_wait_for_a_job_that_runs_is_no_deadlock) {
     co_await until([&] { return hold.arrived() && lock.waiter_count() == 1; });
     hold.open();
     co_await waiter;
+    co_await holder;
     EXPECT_EQ(Loop::current().deadlocks(), 0U);
   }());
 }
