@@ -54,6 +54,11 @@ class Socket final : public Pooled {
   }
   void consume(std::size_t count);
 
+  /// The same bytes, for reads that show nothing to the program.
+  std::string_view peek() const noexcept { return {inbox_.data() + begin_, end_ - begin_}; }
+  /// None of the unread bytes counts as shown any more.
+  void hide() noexcept { seen_ = begin_; }
+
   /// Bytes that `unread` has not shown yet, the end of the stream, or an error.
   bool has_news() const noexcept { return end_ != seen_ || at_end_ || read_error_ != 0 || !is_open(); }
   bool at_end() const noexcept { return at_end_; }

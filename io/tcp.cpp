@@ -73,7 +73,7 @@ Coro<TcpStream> connect_to(SocketAddress address) {
 // ---- reading: the coroutines hold the state, so that the handle may move meanwhile ----
 
 std::size_t take(Socket& socket, std::span<std::byte> into) {
-  const std::string_view unread = socket.unread();
+  const std::string_view unread = socket.peek();
   const std::size_t count = std::min(unread.size(), into.size());
   if (count != 0) std::memcpy(into.data(), unread.data(), count);
   socket.consume(count);
@@ -83,7 +83,7 @@ std::size_t take(Socket& socket, std::span<std::byte> into) {
 Coro<std::size_t> read_some_of(SocketRef socket, std::span<std::byte> into) {
   if (into.empty()) co_return 0;
   co_await detail::OccasionalCheckpoint();
-  while (socket->unread().empty()) {
+  while (socket->peek().empty()) {
     const bool more = co_await detail::FillWait(socket, Socket::inbox_limit);
     if (!more) co_return 0;
   }
@@ -108,7 +108,20 @@ std::string take_line(Socket& socket, std::string_view line, std::size_t consume
   return text;
 }
 
+/// To wait for more than was searched is to have seen it; the program has not.
+class Searching {
+ public:
+  explicit Searching(Socket& socket) noexcept : socket_(socket) {}
+  Searching(const Searching&) = delete;
+  Searching& operator=(const Searching&) = delete;
+  ~Searching() { socket_.hide(); }
+
+ private:
+  Socket& socket_;
+};
+
 Coro<std::optional<std::string>> read_line_of(SocketRef socket, std::size_t max) {
+  const Searching searching(*socket);
   std::size_t searched = 0;
   co_await detail::OccasionalCheckpoint();
   for (;;) {
