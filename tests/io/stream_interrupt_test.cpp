@@ -2,7 +2,7 @@
 // moments: no byte is lost, doubled or out of order, no descriptor leaks, no lock stays held. On the ring as it is, and with
 // short transfers, late completions and passing errors.
 //
-// 100,000 hits in Release (some 8 s of a processor) and nightly; 20,000 in the ordinary run of a build without optimization, as
+// 100,000 hits in Release (some 3 s of a processor each) and nightly; 20,000 in the ordinary run of a build without optimization, as
 // under AddressSanitizer. HEIRLOOP_STREAM_HITS and HEIRLOOP_STREAM_SEED set both.
 #include "io/faulty_loop.hpp"
 #include "support/property.hpp"
@@ -67,8 +67,9 @@ struct Storm {
   std::deque<Victim> victims;  // who has begun
   int inside[locks] = {};       // who holds each lock
   std::uint64_t limits = 0;     // time limits that have passed
-  int arrived = 0;              // interrupts and throws that were seen
-  int replaced = 0;             // by another one, before they were seen
+  int sent = 0;                 // interrupts and throws
+  int arrived = 0;              // of these; each is to be seen once
+  int replaced = 0;             // took the place of one that was not seen yet
   int refused = 0;              // by a task that was done
 
   /// One that nobody sent would be a limit's that came out, or one that came twice.
@@ -105,7 +106,7 @@ Coro<bool> take_some(Direction& direction, bool by_copy) {
 /// One read in a time limit; false at the end of the stream.
 Coro<bool> read_in_a_limit(Storm& storm, Direction& direction) {
   const bool by_copy = below(storm.random, 3) == 0;
-  constexpr std::size_t longest_us[] = {1, 1'000, 20'000, 50'000};
+  constexpr std::size_t longest_us[] = {1, 100, 1'000, 10'000};
   const auto span = std::chrono::microseconds(below(storm.random, longest_us[below(storm.random, 4)]));
   const auto body = [&direction, by_copy]() { return take_some(direction, by_copy); };
   switch (below(storm.random, 4)) {
@@ -130,6 +131,15 @@ Coro<bool> read_in_a_limit(Storm& storm, Direction& direction) {
   }
 }
 
+/// Inside a catch clause: one task has met what nobody sent. All end.
+void fail(Storm& storm, const char* who) {
+  ADD_FAILURE() << "a " << who << " ended by " << describe_exception(std::current_exception());
+  storm.hits_left = 0;
+  for (Connection& pair : storm.pairs) {
+    for (const TcpStream* stream : {&pair.client, &pair.server}) ::shutdown(stream->native_handle(), SHUT_RDWR);
+  }
+}
+
 Coro<void> receive(Storm& storm, Direction& direction) {
   Storm::Victim& self = storm.victims.emplace_back();
   self.task = current_task();
@@ -141,6 +151,9 @@ Coro<void> receive(Storm& storm, Direction& direction) {
       ++storm.limits;
     } catch (const InterruptException&) {
       storm.sees_a_hit(self);
+    } catch (...) {
+      fail(storm, "reader");
+      direction.saw_end = true;
     }
   }
 }
@@ -187,13 +200,16 @@ Coro<void> send(Storm& storm, Direction& direction) {
       }
     } catch (const InterruptException&) {
       storm.sees_a_hit(self);
+    } catch (...) {
+      fail(storm, "writer");
+      direction.sent_end = true;
     }
   }
 }
 
 Coro<void> agitate(Storm& storm) {
   while (storm.hits_left > 0) {
-    for (std::size_t burst = 1 + below(storm.random, 64); burst != 0 && storm.hits_left > 0; --burst) {
+    for (std::size_t burst = 1 + below(storm.random, 32); burst != 0 && storm.hits_left > 0; --burst) {
       Storm::Victim& victim = storm.victims[below(storm.random, storm.victims.size())];
       if (victim.hit && below(storm.random, 8) != 0) continue;
       const bool again = std::exchange(victim.hit, true);
@@ -203,8 +219,8 @@ Coro<void> agitate(Storm& storm) {
         } else {
           task_throw(victim.task, InterruptException("soon"));
         }
-        --storm.hits_left;
-        if (again) ++storm.replaced;
+        ++(again ? storm.replaced : storm.sent);
+        storm.hits_left -= again ? 0 : 1;
       } catch (const InvalidStateError&) {
         ++storm.refused;
       }
@@ -252,13 +268,13 @@ void check(const Storm& storm, int hits) {
     EXPECT_FALSE(lock.locked());
     EXPECT_EQ(lock.waiter_count(), 0U);
   }
-  EXPECT_EQ(storm.hits_left, 0);
   EXPECT_GT(bytes, 1'000'000U);
   EXPECT_GT(storm.limits, 100U);
-  EXPECT_EQ(storm.arrived + storm.replaced, hits) << "each is seen once, unless another took its place";
+  EXPECT_GE(storm.sent, hits);
+  EXPECT_EQ(storm.arrived, storm.sent) << "each is seen once";
   EXPECT_EQ(storm.refused, 0);
-  std::printf("%llu bytes, %llu limits passed, of %d hits %d were seen and %d replaced\n",
-              static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(storm.limits), hits, storm.arrived,
+  std::printf("%llu bytes, %llu limits passed, %d hits and %d that took a hit's place\n",
+              static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(storm.limits), storm.arrived,
               storm.replaced);
 }
 
