@@ -1,5 +1,5 @@
-// A driver on a real ring that lets things go wrong by a seed: short transfers, errors, and completions that come late and in
-// another order.
+// A driver on a real ring that lets things go wrong by a seed: short transfers, errors, and completions that come late and
+// in another order.
 //
 // Owns: the ring's driver, and for each operation in flight a shadow of it, which the ring works on in its place.
 //
@@ -9,8 +9,8 @@
 // 1. The contract of IoDriver holds: nothing is completed inside `start` or `cancel`; an operation that was withdrawn is not
 //    completed; at the end everything in flight is cancelled, and its last completion delivered.
 // 2. An operation is in flight at least until the kernel has let go of its memory.
-// 3. While a completion is held the loop finds something to harvest, and does not sleep: each harvest and each wait brings what
-//    is held nearer to its delivery.
+// 3. While a completion is held the loop finds something to harvest, and does not sleep: each harvest and each wait brings
+//    what is held nearer to its delivery.
 // 4. An error takes the place of the operation: it has no effect. A close takes place all the same, as in the kernel.
 #pragma once
 
@@ -67,8 +67,8 @@ class FaultyDriver final : public IoDriver {
   void set_faults(const Faults& faults) noexcept { faults_ = faults; }
   const FaultCounts& counts() const noexcept { return counts_; }
 
-  /// The next operation of this kind meets this error, and nothing else does it.
-  void fail_next(OperationKind kind, int error) { plans_.push_back({kind, error}); }
+  /// The next operation of this kind, behind so many others of it, meets this error.
+  void fail_next(OperationKind kind, int error, unsigned behind = 0) { plans_.push_back({kind, error, behind}); }
   bool has_plans() const noexcept { return !plans_.empty(); }
 
   /// `watch` is called between every two dispatches.
@@ -161,6 +161,7 @@ class FaultyDriver final : public IoDriver {
   struct Plan {
     OperationKind kind;
     int error;
+    unsigned behind;
   };
   /// What a driver keeps for itself and its heirs, of the inner one.
   struct Inner : Driver {
@@ -211,7 +212,9 @@ class FaultyDriver final : public IoDriver {
   /// The error that it meets; 0: none.
   int error_for(OperationKind kind) {
     const auto plan = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& p) { return p.kind == kind; });
-    if (plan != plans_.end()) {
+    if (plan != plans_.end() && plan->behind > 0) {
+      --plan->behind;
+    } else if (plan != plans_.end()) {
       const int error = plan->error;
       plans_.erase(plan);
       ++counts_.errors;
@@ -298,7 +301,7 @@ class FaultyDriver final : public IoDriver {
     for (std::size_t i = 0; i < due_.size(); ++i) finish(*due_[i]);  // what is started meanwhile may move the vector
   }
 
-  /// What the loop looks at without a call is the inner driver's, or says "come" while something is held or somebody watches.
+  /// What the loop looks at without a call is the inner driver's, or says "come": something is held, or somebody watches.
   void after_inner() noexcept {
     counters_ = inner_.counters();
     queued_urgency_ = Inner::queued(inner_);
