@@ -77,6 +77,7 @@ std::size_t take(Socket& socket, std::span<std::byte> into) {
   const std::size_t count = std::min(unread.size(), into.size());
   if (count != 0) std::memcpy(into.data(), unread.data(), count);
   socket.consume(count);
+  socket.hide();
   return count;
 }
 

@@ -43,8 +43,8 @@ class TcpStream {
   /// Suspends: always. Interrupt: the attempt is given up. Errors: what the kernel says; invalid_argument for a name.
   static Coro<TcpStream> connect(std::string_view host, std::uint16_t port);
 
-  /// Waits for bytes that `unread` has not shown yet: true; false at the end of the stream. At most `limit` bytes wait
-  /// unread in the stream, the rest in the socket.
+  /// Waits for bytes that `unread` has not shown yet: true; false at the end of the stream. What a `read…` left counts as
+  /// not shown. At most `limit` bytes wait unread in the stream, the rest in the socket.
   /// Suspends: when there is nothing new. Interrupt: nothing is lost; what comes meanwhile waits in the stream.
   /// Errors: what the connection met; no_buffer_space when `limit` bytes are unread; InvalidStateError when another
   /// task reads. Cost: no allocation in steady state; none but the first wait copies anything.

@@ -33,6 +33,8 @@ TEST_F(MixedReads, a_fill_behind_a_read_of_a_part_finds_the_rest) {
     EXPECT_EQ(co_await pair.server.read_exactly(std::span(memory).first(3)), 3U);
     EXPECT_TRUE(pair.server.fill().await_ready());
     EXPECT_EQ(pair.server.unread(), "body");
+    EXPECT_EQ(co_await pair.server.read_some(std::span(memory).first(2)), 2U);
+    EXPECT_TRUE(pair.server.fill().await_ready()) << "also when the program has seen it before";
   });
 }
 
