@@ -50,7 +50,8 @@ struct RuntimeOptions {
   /// nobody watches; set, it costs two clock reads a step.
   std::optional<std::chrono::nanoseconds> slow_step{};
   /// How long the end of a run waits for those whom it has cancelled. Then it names them in the log and cancels again, shielded
-  /// or not; who ignores three of these ends the program, with the place named. Empty: it waits for ever.
+  /// or not; who ignores three of these ends the program, with the place named; but not who leaves already, and waits for a
+  /// thread's job or a file operation to end. Empty: it waits for ever.
   std::optional<std::chrono::nanoseconds> end_deadline = std::chrono::seconds(10);
   /// At most so many threads run the jobs of `to_thread`; 0: the number of cores and four, 32 at most.
   unsigned threads = 0;

@@ -32,7 +32,7 @@ bool Loop::deliver(Task& first, CancelWalk& walk) {
     asked->passes_cancel_on_ = waits && Shield::before(*asked, scope(*asked)) == nullptr && asked->wait_->forward(walk);
     if (!asked->passes_cancel_on_) ends_at_none = nullptr;
   }
-  if (ends_at_none != nullptr) walk.last_->passes_cancel_on_ = false;
+  if (ends_at_none != nullptr && !walk.ended_) walk.last_->passes_cancel_on_ = false;
   for (Task* asked = &first; asked != nullptr; asked = asked->asked_next_) {
     asked->asked_to_cancel_ = false;
     if (!asked->passes_cancel_on_) set_cancelled(*asked, walk.cancelled_, scope(*asked));

@@ -78,6 +78,10 @@ void FutureBase::Wait::await_resume() const {
   if (owner_died_) throw OwnerDied("the task that was to set the outcome of a future ended without it");
 }
 
-bool FutureBase::Wait::forward(CancelWalk& walk) noexcept { return future_.cancel(walk.message()); }
+bool FutureBase::Wait::forward(CancelWalk& walk) noexcept {
+  if (!future_.cancel(walk.message())) return false;
+  walk.has_ended();
+  return true;
+}
 
 }  // namespace heirloop::detail

@@ -75,7 +75,7 @@ class OwnersProgram : private OwnersStage {
   void check() {
     history_ += trace_ + " by " + std::to_string(model_.index_of(heirloop::detail::this_thread.task)) + " at " +
                 std::to_string(loop_.dispatches()) + "\n";
-    model_.check(trace_);
+    look();
   }
 
   static double priority_of(std::uint8_t draw) {

@@ -49,7 +49,7 @@ class OwnersStage {
   static constexpr std::size_t none = WaitGraphModel::none;
 
   OwnersStage(const LoopOptions& options, const Cast& cast)
-      : driver_([this] { model_.check(trace_); }),
+      : driver_([this] { look(); }),
         loop_(driver_, options),
         model_(loop_),
         cast_(cast),
@@ -124,11 +124,25 @@ class OwnersStage {
   }
 
   void renew_future(std::size_t f) {
+    const TaskRef& director = worker(0).task;
     futures_[f] = Promise<int>();
-    futures_[f].set_owner(current_task());
-    model_.things[future(f)].resource = last_owned();
+    futures_[f].set_owner(director);
+    model_.things[future(f)].resource = director.get()->holdings()->resource;
     model_.things[future(f)].owners.clear();
     futures_[f].set_owner({});
+  }
+
+  void look() {
+    renew_cancelled_futures();
+    model_.check(trace_);
+  }
+
+  /// A cancel of who waits for a future has gone to the future.
+  void renew_cancelled_futures() {
+    if (model_.workers.empty() || worker(0).task.done()) return;
+    for (std::size_t f = 0; f < futures_.size(); ++f) {
+      if (futures_[f].done()) renew_future(f);
+    }
   }
 
   void fail(const std::string& what) { model_.fail("at " + trace_ + ": " + what); }
