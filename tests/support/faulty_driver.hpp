@@ -293,10 +293,15 @@ class FaultyDriver final : public IoDriver {
   void deliver() noexcept {
     if (held_.empty()) return;
     bring_clock_up_to_date();
-    const auto due = std::stable_partition(held_.begin(), held_.end(), [](const Shadow* s) { return s->delay != 0; });
-    due_.assign(due, held_.end());
-    held_.erase(due, held_.end());
-    for (Shadow* shadow : held_) --shadow->delay;
+    due_.clear();
+    std::erase_if(held_, [this](Shadow* shadow) {
+      if (shadow->delay != 0) {
+        --shadow->delay;
+        return false;
+      }
+      due_.push_back(shadow);
+      return true;
+    });
     if (faults_.late > 0) std::shuffle(due_.begin(), due_.end(), random_);
     for (std::size_t i = 0; i < due_.size(); ++i) finish(*due_[i]);  // what is started meanwhile may move the vector
   }
