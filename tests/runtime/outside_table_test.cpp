@@ -110,6 +110,32 @@ class OutsideTable : public ::testing::Test {
       EXPECT_EQ(task.exception(), nullptr);
     }(*this, inner_kind, outer_kind, what_comes));
   }
+
+  /// A victim in one limit of 3 ms: `comes(victim)` happens first, then the time passes before the victim runs.
+  template <class Comes>
+  void run_before_limit(const char* kind, Comes comes) {
+    sim.run([](OutsideTable& t, std::string of, Comes first) -> Coro<void> {
+      const auto body = [&t](TimeLimit& limit) { return t.in_inner(limit); };
+      const auto main = [&]() -> Coro<void> {
+        try {
+          if (of == "cancels") {
+            co_await timeout(3ms, body);
+          } else {
+            co_await task_timeout(3ms, body);
+          }
+        } catch (...) {
+          t.note("behind");
+        }
+      };
+      auto task = create_task(main(), {.priority = 5});
+      co_await sleep(1ms);
+      first(task);
+      const unsigned requested = task.cancelling();
+      t.sim.driver.advance(5ms);
+      while (!task.done()) co_await sleep(1ms);
+      EXPECT_EQ(task.cancelling(), requested) << "a limit takes its own request back";
+    }(*this, kind, comes));
+  }
 };
 
 // ---- undelivered cancel ----
@@ -137,25 +163,7 @@ TEST_F(OutsideTable, cancel_then_a_timeout_marks_its_block_and_the_cancel_goes_t
   for (const char* kind : {"cancels", "interrupts"}) {
     SCOPED_TRACE(kind);
     seen.clear();
-    sim.run([](OutsideTable& t, std::string of) -> Coro<void> {
-      const auto body = [&t](TimeLimit& limit) { return t.in_inner(limit); };
-      const auto main = [&]() -> Coro<void> {
-        try {
-          if (of == "cancels") {
-            co_await timeout(3ms, body);
-          } else {
-            co_await task_timeout(3ms, body);
-          }
-        } catch (...) {
-          t.note("behind");
-        }
-      };
-      auto task = create_task(main(), {.priority = 5});
-      co_await sleep(1ms);
-      task.cancel("one");
-      t.sim.driver.advance(5ms);
-      while (!task.done()) co_await sleep(1ms);
-    }(*this, kind));
+    run_before_limit(kind, [](const TaskRef& victim) { victim.cancel("one"); });
     EXPECT_EQ(seen, (Order{"inside cancelled one", "behind cancelled one"}));
     EXPECT_TRUE(inner_expired);
   }
@@ -185,26 +193,7 @@ TEST_F(OutsideTable, throw_then_a_timeout_stays_due_and_comes_at_the_next_suspen
   for (const char* kind : {"cancels", "interrupts"}) {
     SCOPED_TRACE(kind);
     seen.clear();
-    sim.run([](OutsideTable& t, std::string of) -> Coro<void> {
-      const auto body = [&t](TimeLimit& limit) { return t.in_inner(limit); };
-      const auto main = [&]() -> Coro<void> {
-        try {
-          if (of == "cancels") {
-            co_await timeout(3ms, body);
-          } else {
-            co_await task_timeout(3ms, body);
-          }
-        } catch (...) {
-          t.note("behind");
-        }
-      };
-      auto task = create_task(main(), {.priority = 5});
-      co_await sleep(1ms);
-      task_throw(task, InterruptException("go on"));
-      t.sim.driver.advance(5ms);
-      while (!task.done()) co_await sleep(1ms);
-      EXPECT_EQ(task.cancelling(), 0U);
-    }(*this, kind));
+    run_before_limit(kind, [](const TaskRef& victim) { task_throw(victim, InterruptException("go on")); });
     const std::string second = std::string(kind) == "cancels" ? "inside cancelled a time limit has passed" : "inside TimeoutInterrupt";
     EXPECT_EQ(seen, (Order{"inside go on", second, "behind TimeoutError"}));
   }
