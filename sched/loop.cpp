@@ -23,7 +23,7 @@ std::unique_ptr<Policy> first_policy(const LoopOptions& options) {
 }  // namespace
 
 Loop::Loop(Driver& driver, const LoopOptions& options)
-    : driver_(driver), ready_(first_policy(options)), options_(options) {
+    : driver_(driver), ready_(first_policy(options)), options_(options), life_(nullptr) {
   if (options.step_budget.count() <= 0) throw std::invalid_argument("step_budget must be longer than zero");
   if (options.slow_step && options.slow_step->count() <= 0) {
     throw std::invalid_argument("slow_step must be longer than zero; leave it empty to watch nothing");
@@ -36,6 +36,7 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
   watched_ = options.slow_step.has_value();
   special_creation_ = options.eager_tasks;
   now_ns_ = driver_.now_ns();
+  life_ = new detail::LoopLife(*this);  // last: options that are refused leave nothing behind
   driver_.keep_time(&now_ns_);
 }
 
