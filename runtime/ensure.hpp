@@ -34,8 +34,8 @@ auto call_with_shield(CleanUp& clean_up, Shield& shield) {
 /// Gives the body's value. For as long as `shielded` says, or until the clean-up, called with it, lifts the Shield, no cancel and
 /// no time limit from outside reaches the clean-up: they come at the next suspension behind it.
 /// Suspends: as both do. Interrupt: ends the body, and the clean-up too when it comes there.
-/// Errors: what ended the body; what ended the clean-up when the body had not failed, or was cancelled; an ExceptionGroup of
-/// both otherwise. InvalidStateError outside tasks.
+/// Errors: what ended the body; what ended the clean-up when the body had not failed, or was cancelled; when both have failed an
+/// ExceptionGroup of both, or the clean-up's `Cancelled` with the body's failure as its cause. InvalidStateError outside tasks.
 /// Cost: a frame; a timer when `shielded` is a span.
 template <class Body, class CleanUp>
 auto ensure(Body body, CleanUp clean_up, TimeSpan shielded = std::nullopt) -> std::invoke_result_t<Body&> {
@@ -53,7 +53,7 @@ auto ensure(Body body, CleanUp clean_up, TimeSpan shielded = std::nullopt) -> st
     error = std::current_exception();
   }
   {
-    Shield shield(shielded.ns());
+    Shield shield{std::chrono::nanoseconds(shielded.ns())};
     try {
       co_await detail::call_with_shield(clean_up, shield);
     } catch (...) {

@@ -7,7 +7,7 @@
 //      └──a cancel──▶ all are cancelled, and awaited ──▶ Cancelled
 //
 // 1. Waiting lends the awaiter's urgency to every task that has not ended.
-// 2. An interrupt ends, and awaits, the tasks that were made here; tasks that the caller gave go on.
+// 2. An interrupt ends, and awaits, the tasks that were made for coroutines; tasks and futures that the caller gave go on.
 #pragma once
 
 #include <exception>
@@ -82,11 +82,12 @@ class Gathering final : public TaskSet {
   /// Suspends: until all have ended, or one has failed and that ends it. Errors: that failure; Cancelled; DeadlockError.
   Wait wait() { return Wait(*this); }
 
+  /// `own`: an interrupt ends it.
   template <class T>
-  PriorityTask<T> begin(Coro<T> coro) {
+  PriorityTask<T> begin(Coro<T> coro, bool own = true) {
     Loop& loop = Loop::current();
     auto member = std::make_unique<Member>();
-    member->own = true;
+    member->own = own;
     const TaskOptions options = loop.decided({});
     PriorityTask<T> task = loop.make_task(std::move(coro), options);
     add(std::move(member), *task.get());
@@ -104,7 +105,7 @@ class Gathering final : public TaskSet {
   }
   template <class A>
   PriorityTask<Awaited<A>> begin(A awaitable) {
-    return begin(await_it(std::move(awaitable)));
+    return begin(await_it(std::move(awaitable)), false);
   }
 
   std::string describe() const override;
@@ -153,8 +154,9 @@ using Gathered = std::vector<NonVoid<T>>;
 /// Awaits all: coroutines (each becomes a task), tasks, futures. Gives their values in the order of the arguments,
 /// std::monostate for void.
 /// Suspends: until all have ended or one has failed. Interrupt: the tasks that were made for coroutines are cancelled and
-/// awaited first; given tasks go on. A cancel goes to all that have not ended, and Cancelled comes when all have.
-/// Errors: the first failure, at once; the others go on, and what fails later is logged. DeadlockError.
+/// awaited first; given tasks and futures go on. A cancel goes to all that have not ended, and Cancelled comes when all have.
+/// Errors: the first failure, at once; the others go on, and what fails later is logged; DeadlockError when one of them can
+/// never end, though another may fail.
 /// Cost: a frame, and for each coroutine a task; memory is recycled.
 template <class... A>
   requires(!std::ranges::range<A> && ...)

@@ -9,16 +9,23 @@ namespace heirloop {
 /// The wait for the last child.
 class TaskGroup::End final : public detail::Waiter {
  public:
-  explicit End(TaskGroup& group) noexcept : group_(group) {}
+  /// Not `looks`: a cycle that this wait closes has been reported.
+  End(TaskGroup& group, bool looks) noexcept : group_(group), looks_(looks) {}
 
   bool await_ready() const noexcept { return group_.size() == 0; }
-  void await_suspend(std::coroutine_handle<> frame) { suspend(group_.waiters(), frame); }
+  void await_suspend(std::coroutine_handle<> frame) {
+    if (looks_) return suspend(group_.waiters(), frame);
+    Loop& loop = Loop::current();
+    stand_in_queue(loop, node_, group_.waiters());
+    loop.block(*this, frame);
+  }
   void await_resume() const { waited(); }
   AbortResult abort() noexcept override { return AbortResult::done; }
   std::string describe() const override { return group_.describe(); }
 
  private:
   TaskGroup& group_;
+  const bool looks_;
 };
 
 std::string TaskGroup::describe() const {
@@ -58,14 +65,27 @@ void TaskGroup::cancel(const std::string& message) {
   }
 }
 
-/// They wait, directly or not, for the one who waits for them: what they await does not end by being cancelled.
+/// They wait, directly or not, for the one who waits for them: what they await does not end by being cancelled. So their own
+/// waits end, and those of the tasks that they have made and must see end first.
 void TaskGroup::free_members() {
-  cancel("its group's owner would wait for it for ever");
-  for (const Member* member = newest(); member != nullptr; member = member->older) {
-    Task& task = *member->owner;
-    task.loop().set_cancelled(task, Cancelled("its group's owner would wait for it for ever"), Shield::scope_of(task));
+  const char* const why = "its group's owner would wait for it for ever";
+  cancel(why);
+  const auto end_wait = [&](Task& task) {
+    task.loop().set_cancelled(task, Cancelled(why), Shield::scope_of(task));
     // A condition's lock is wanted in any case: then its wait ends here, and taking the lock again is refused.
     if (task.state() == TaskState::blocked && !task.wait()->ends_when_withdrawn()) task.loop().wake(*task.wait());
+  };
+  for (const Member* member = newest(); member != nullptr; member = member->older) {
+    Task& task = *member->owner;
+    end_wait(task);
+    if (task.state() != TaskState::blocked) continue;
+    for (const WaitNode* node = task.wait()->nodes(); node != nullptr; node = node->next_of_wait()) {
+      const Resource* awaited = node->queue() != nullptr ? node->queue()->resource() : nullptr;
+      if (awaited == nullptr) continue;
+      for (const Holding* h = awaited->holdings(); h != nullptr; h = h->next_of_resource) {
+        if (h->owner != &cancel_body_.task()) end_wait(*h->owner);
+      }
+    }
   }
 }
 
@@ -84,13 +104,15 @@ void TaskGroup::body_failed() noexcept {
 Coro<void> TaskGroup::children_end() {
   body_over_ = true;
   cancel_body_.take_back();
+  bool looks = true;
   while (size() > 0) {
     try {
-      End end(*this);
+      End end(*this, looks);
       co_await end;
     } catch (const DeadlockError&) {
       body_failed();
       free_members();
+      looks = false;
     } catch (...) {
       body_failed();
     }
@@ -100,6 +122,7 @@ Coro<void> TaskGroup::children_end() {
 
 /// The cancel that came from outside is not to be lost behind the failures: it comes again at the next suspension.
 void TaskGroup::cancel_again() {
+  if (!cancel_body_.others_have_cancelled()) return;  // it was the `Cancelled` of something awaited
   try {
     std::rethrow_exception(cancelled_);
   } catch (const Cancelled& cancelled) {
@@ -108,12 +131,10 @@ void TaskGroup::cancel_again() {
 }
 
 void TaskGroup::rethrow() {
+  if (cancelled_ && failures_.empty()) std::rethrow_exception(cancelled_);
+  if (cancelled_) cancel_again();
   if (body_error_ && failures_.size() == 1) std::rethrow_exception(body_error_);
-  if (!failures_.empty()) {
-    if (cancelled_) cancel_again();
-    throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
-  }
-  if (cancelled_) std::rethrow_exception(cancelled_);
+  if (!failures_.empty()) throw ExceptionGroup("tasks of a group have failed", std::move(failures_));
 }
 
 }  // namespace heirloop

@@ -61,6 +61,13 @@ void RemoteCall::break_if_posted() noexcept {
   end_with(std::make_exception_ptr(BrokenPromise("the loop ended before a call from another thread began")));
 }
 
+void RemoteCall::break_if_running() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (state_ != State::running) return;
+  task_ = nullptr;
+  end_with(std::make_exception_ptr(Cancelled("the task of a call from another thread was cancelled before it began")));
+}
+
 void RemoteCall::end_with(const std::exception_ptr& error) noexcept {
   fail_with(error);
   state_ = State::done;

@@ -87,6 +87,9 @@ class RemoteCall : public std::enable_shared_from_this<RemoteCall> {
   /// Nobody is going to take it any more.
   void break_if_posted() noexcept;
 
+  /// Its task has ended before its first line.
+  void break_if_running() noexcept;
+
  protected:
   ~RemoteCall() = default;
   void log_unfetched(const std::exception_ptr& error) const noexcept;
@@ -134,6 +137,7 @@ class RemoteCallOf final : public RemoteCall {
 
   /// In a catch clause: that is the outcome.
   void fail() noexcept {
+    if (done()) return;  // with the coroutine that no task took
     result_.catch_current();
     finish();
   }
@@ -187,9 +191,25 @@ struct CoroValue<Coro<T>> {
   using Type = T;
 };
 
-/// The task of a call. It starts eagerly, so that a cancel finds it inside.
+/// A call that has a task: comes to its end with it.
+template <class T>
+class RemoteRun {
+ public:
+  explicit RemoteRun(std::shared_ptr<RemoteCallOf<T>> call) noexcept : call_(std::move(call)) {}
+  RemoteRun(RemoteRun&&) noexcept = default;
+  RemoteRun& operator=(RemoteRun&&) = delete;
+  ~RemoteRun() {
+    if (call_ != nullptr) call_->break_if_running();
+  }
+  RemoteCallOf<T>* operator->() const noexcept { return call_.get(); }
+
+ private:
+  std::shared_ptr<RemoteCallOf<T>> call_;
+};
+
+/// The task of a call. It starts eagerly, unless a task factory decides otherwise.
 template <class T, class Factory>
-Coro<void> remote_task(std::shared_ptr<RemoteCallOf<T>> call, Factory factory) {
+Coro<void> remote_task(RemoteRun<T> call, Factory factory) {
   call->runs_as(this_thread.task);
   try {
     if constexpr (std::is_void_v<T>) {
@@ -248,8 +268,10 @@ auto run_coroutine_threadsafe(Loop& loop, Factory factory, const RemoteOptions& 
         detail::RemoteCallOf<T>& taken = *post.call();
         if (taken.loop().has_ended() || !taken.take()) return;
         try {
-          taken.loop().create_task(detail::remote_task<T>(post.call(), std::move(make)),
-                                   {.name = name, .priority = taken.priority(), .eager_start = true});
+          const TaskRef task =
+              taken.loop().create_task(detail::remote_task<T>(detail::RemoteRun<T>(post.call()), std::move(make)),
+                                       {.name = name, .priority = taken.priority(), .eager_start = true});
+          if (!task.done()) taken.runs_as(task.get());
         } catch (...) {
           taken.fail();
         }

@@ -133,7 +133,7 @@ auto move_on_at(TimePoint when, Body body) {
 }
 
 /// As `timeout`, by an interrupt: what the body awaits goes on unharmed, and `Cancelled` plays no part. The body sees
-/// TimeoutInterrupt, the caller TimeoutError.
+/// TimeoutInterrupt, the caller TimeoutError; behind a group in which something else failed too, its ExceptionGroup.
 template <class Body>
 auto task_timeout(TimeSpan span, Body body) {
   return detail::task_timeout(detail::Until{span.ns(), false}, std::move(body));

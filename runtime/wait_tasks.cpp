@@ -7,7 +7,8 @@ std::string Watching::describe() const {
 }
 
 void Watching::watch(const TaskRef& task) {
-  ended_.reserve(ended_.size() + size() + 1);
+  const std::size_t all = ended_.size() + size() + 1;
+  if (all > ended_.capacity()) ended_.reserve(2 * all);
   if (task.state() == TaskState::done) {
     member_ended(*task.get(), false);
   } else {

@@ -33,7 +33,7 @@ namespace detail {
 class Watching final : public TaskSet {
  public:
   explicit Watching(ReturnWhen when) noexcept
-      : TaskSet(when == ReturnWhen::first_completed ? Needs::any : Needs::all), when_(when) {}
+      : TaskSet(when == ReturnWhen::all_completed ? Needs::all : Needs::any), when_(when) {}
 
   void watch(const TaskRef& task);
 
@@ -71,7 +71,7 @@ class Watching final : public TaskSet {
 
 /// Waits until one has ended, one has failed, or all have ended, at most for `timeout`; gives who is done and who is not.
 /// Suspends: unless it is so already. Interrupt, cancel: the tasks go on.
-/// Errors: std::invalid_argument without tasks; DeadlockError. What the tasks throw stays in them. Cost: O(n); allocates.
+/// Errors: std::invalid_argument without tasks; InvalidStateError for an empty handle; DeadlockError. What the tasks throw stays in them. Cost: O(n); allocates.
 template <class Handle>
 Coro<WaitResult<Handle>> wait(std::vector<Handle> tasks, ReturnWhen when = ReturnWhen::all_completed,
                               TimeSpan timeout = std::nullopt) {
@@ -99,6 +99,7 @@ class AsCompleted {
   }
 
   /// The next one that has ended, in the order in which they did; an empty handle when all have been given.
+  /// Several may call it; each task is given once, to whom it finds first.
   /// Suspends: unless there is one. Interrupt, cancel: nothing is lost. Errors: DeadlockError. Cost: O(1).
   Coro<PriorityTask<T>> next() {
     while (given_ == watching_.ended().size() && watching_.size() > 0) {

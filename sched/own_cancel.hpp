@@ -29,6 +29,9 @@ class OwnCancel {
   /// Cancels the task; what it awaits goes first when that is a task.
   void send(std::string message);
 
+  /// Whether others have cancelled the task since the block began, and a shield has not kept it back.
+  bool others_have_cancelled() const noexcept { return Shield::requests_let_through(task_) > before_ + (sent_ ? 1 : 0); }
+
   /// At the end of the block. True when a cancel was sent and no other is left: a `Cancelled` that leaves the block is its
   /// own. One that was not delivered is withdrawn.
   bool take_back() noexcept;
@@ -36,7 +39,7 @@ class OwnCancel {
  private:
   Task& task_;
   const Shield* scope_;
-  unsigned before_;  // cancel requests as the block began
+  int before_;  // cancel requests as the block began
   bool sent_ = false;
 };
 

@@ -1,14 +1,17 @@
 #include <heirloop/sched/shield.hpp>
 
+#include <algorithm>
+
 #include <heirloop/sched/cancel.hpp>
 #include <heirloop/sched/own_cancel.hpp>
 #include <heirloop/sched/time_limit.hpp>
 
 namespace heirloop {
 
-Shield::Shield(std::int64_t span_ns) : Timer(fired), task_(detail::checked_current_task()), outer_(task_.shield_) {
+Shield::Shield(std::chrono::nanoseconds span)
+    : Timer(fired), task_(detail::checked_current_task()), outer_(task_.shield_) {
   task_.shield_ = this;
-  if (span_ns != TimerQueue::never) task_.loop().set_timer_after(*this, span_ns);
+  if (span != std::chrono::nanoseconds::max()) task_.loop().set_timer_after(*this, std::max(span.count(), std::int64_t{0}));
   if (TimeLimit* limit = task_.pending_limit_) {
     limit->stay_due();
   } else if (task_.pending_ == Task::Pending::cancel) {
@@ -30,6 +33,7 @@ Shield::~Shield() {
 void Shield::lift() noexcept {
   if (!std::exchange(up_, false)) return;
   if (is_set()) task_.loop().timers().remove(*this);
+  held_requests_ = 0;
   if (held_) {
     --task_.cancel_requests_;  // it was counted as it came
     const Shield* scope = held_scope_;
@@ -41,6 +45,7 @@ void Shield::lift() noexcept {
 
 /// Of several the one from farthest outside, of those the first.
 void Shield::hold(Cancelled cancelled, const Shield* scope) noexcept {
+  ++held_requests_;
   if (held_ && (held_scope_ == scope || held_scope_ == nullptr || (scope != nullptr && scope->is_inside(held_scope_)))) return;
   held_ = std::move(cancelled);
   held_scope_ = scope;
@@ -52,8 +57,23 @@ bool Shield::is_inside(const Shield* scope) const noexcept {
   return shield == scope;
 }
 
-void Shield::forget(Task& task) noexcept {
-  for (Shield* shield = task.shield_; shield != nullptr; shield = shield->outer_) shield->held_.reset();
+bool Shield::keeps_for_ever(const Task& task, const Shield* scope) noexcept {
+  for (const Shield* shield = task.shield_; shield != scope; shield = shield->outer_) {
+    if (shield->up_ && !shield->is_set()) return true;
+  }
+  return false;
+}
+
+int Shield::requests_let_through(const Task& task) noexcept {
+  int requests = static_cast<int>(task.cancel_requests_);
+  for (const Shield* shield = task.shield_; shield != nullptr; shield = shield->outer_) requests -= shield->held_requests_;
+  return requests;
+}
+
+void Shield::take_one_back(Task& task) noexcept {
+  Shield* shield = task.shield_;
+  while (shield != nullptr && shield->held_requests_ == 0) shield = shield->outer_;
+  if (shield != nullptr && --shield->held_requests_ == 0) shield->held_.reset();
 }
 
 }  // namespace heirloop

@@ -11,6 +11,7 @@
 // 3. Throws and interrupts, which name their exception, get through always.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include <heirloop/sched/loop.hpp>
@@ -20,9 +21,9 @@ namespace heirloop {
 
 class Shield : private Timer {
  public:
-  /// Covers the current task for `span_ns`, or until it is lifted.
+  /// Covers the current task for `span`, or until it is lifted.
   /// Errors: InvalidStateError outside tasks.
-  explicit Shield(std::int64_t span_ns = TimerQueue::never);
+  explicit Shield(std::chrono::nanoseconds span = std::chrono::nanoseconds::max());
   ~Shield();
 
   /// From now on nothing is kept back; what was comes at the next suspension.
@@ -37,13 +38,16 @@ class Shield : private Timer {
   }
   static const Shield* scope_of(const Task& task) noexcept { return task.shield_; }
 
-  /// It goes down by itself.
-  bool is_timed() const noexcept { return is_set(); }
+  /// Some shield that is up, and does not go down by itself, keeps what belongs to this scope from the task.
+  static bool keeps_for_ever(const Task& task, const Shield* scope) noexcept;
 
   void hold(Cancelled cancelled, const Shield* scope) noexcept;
 
-  /// What is kept back from the task is withdrawn.
-  static void forget(Task& task) noexcept;
+  /// Cancel requests that the task can have seen: those that its shields hold aside.
+  static int requests_let_through(const Task& task) noexcept;
+
+  /// One request was taken back.
+  static void take_one_back(Task& task) noexcept;
 
  private:
   static void fired(Timer& timer) noexcept { static_cast<Shield&>(timer).lift(); }
@@ -52,7 +56,8 @@ class Shield : private Timer {
   Task& task_;
   Shield* outer_;
   bool up_ = true;
-  std::optional<Cancelled> held_;
+  int held_requests_ = 0;
+  std::optional<Cancelled> held_;  // one of them
   const Shield* held_scope_ = nullptr;
 };
 

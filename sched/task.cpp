@@ -175,13 +175,13 @@ unsigned TaskRef::uncancel() const {
   Task& t = task();
   Loop::check_thread(t);
   if (t.cancel_requests_ > 0) --t.cancel_requests_;
+  if (t.shield_ != nullptr) Shield::take_one_back(t);
   // While the task does not run its wait is withdrawn already, so the cancel goes through.
   if (t.cancel_requests_ == 0 && t.state_ == TaskState::running && t.pending_ == Task::Pending::cancel) {
     t.pending_ = Task::Pending::nothing;
     t.pending_error_ = nullptr;
     t.pending_limit_ = nullptr;
   }
-  if (t.cancel_requests_ == 0 && t.shield_ != nullptr) Shield::forget(t);
   return t.cancel_requests_;
 }
 

@@ -19,7 +19,7 @@ Task& checked_current_task() {
 
 /// A cancel that is not delivered yet is to come out of the block: it does not count as one from before.
 OwnCancel::OwnCancel()
-    : task_(checked_current_task()), scope_(Shield::scope_of(task_)), before_(task_.cancel_requests_) {
+    : task_(checked_current_task()), scope_(Shield::scope_of(task_)), before_(Shield::requests_let_through(task_)) {
   if (before_ > 0 && task_.pending_ == Task::Pending::cancel) --before_;
 }
 
@@ -32,7 +32,7 @@ void OwnCancel::send(std::string message) {
 bool OwnCancel::take_back() noexcept {
   if (!std::exchange(sent_, false)) return false;
   if (task_.cancel_requests_ > 0) --task_.cancel_requests_;
-  if (task_.cancel_requests_ > before_) return false;
+  if (Shield::requests_let_through(task_) > before_) return false;
   if (task_.pending_ == Task::Pending::cancel) {
     task_.pending_ = Task::Pending::nothing;
     task_.pending_error_ = nullptr;
@@ -70,8 +70,7 @@ void TimeLimit::reschedule(std::optional<steady_clock::time_point> deadline) {
 }
 
 bool TimeLimit::reaches_its_task() const noexcept {
-  const Shield* shield = Shield::before(cancel_.task(), cancel_.scope());
-  return shield == nullptr || shield->is_timed();
+  return !Shield::keeps_for_ever(cancel_.task(), cancel_.scope());
 }
 
 bool TimeLimit::end() noexcept {
@@ -83,16 +82,18 @@ bool TimeLimit::end() noexcept {
   return cancel_.take_back();
 }
 
-/// Of equal deadlines the outer wins alone.
+/// Of equal deadlines the outer wins alone; one that a shield keeps back waits for that.
 void TimeLimit::passed() noexcept {
-  TimerQueue& timers = cancel_.task().loop().timers();
+  const Task& task = cancel_.task();
+  TimerQueue& timers = task.loop().timers();
   TimeLimit* winner = this;
   expired_ = true;
   for (TimeLimit* limit = outer_; limit != nullptr; limit = limit->outer_) {
     if (!limit->is_set() || timers.is_later(*limit, *this)) continue;
     timers.remove(*limit);
     limit->expired_ = true;
-    winner = limit;
+    limit->due_ = Shield::before(task, limit->cancel_.scope()) != nullptr;
+    if (!limit->due_) winner = limit;
   }
   winner->go();
 }
@@ -104,6 +105,8 @@ void TimeLimit::go() noexcept {
   TimeLimit* other = task.pending_limit_;
   if (other == nullptr) {
     due_ = task.pending_ == Task::Pending::thrown;
+    // A pending cancel goes through; when it is that of a block inside, which takes it back, the request that this adds is left.
+    if (task.pending_ == Task::Pending::cancel && sends_ == Sends::cancel) cancel_.send("a time limit has passed");
     if (task.pending_ != Task::Pending::nothing) return;
   } else {
     if (!other->is_inside(*this)) return;

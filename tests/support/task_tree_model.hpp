@@ -50,7 +50,7 @@ class TaskTreeModel {
     Own own;
   };
   struct Shielding {
-    bool held = false;
+    int requests = 0;  // that it keeps back
     std::size_t scope = 0;
   };
 
@@ -59,9 +59,16 @@ class TaskTreeModel {
   // ---- what comes ----
 
   Own new_own() const {
-    Own own{.before = requests_, .shields = shields_.size()};
+    Own own{.before = seen_requests(), .shields = shields_.size()};
     if (own.before > 0 && pending_ == Pending::cancel) --own.before;
     return own;
+  }
+
+  /// Without those that shields keep back.
+  int seen_requests() const {
+    int requests = requests_;
+    for (const Shielding& shield : shields_) requests -= shield.requests;
+    return requests;
   }
 
   void clear_pending() {
@@ -72,7 +79,7 @@ class TaskTreeModel {
   bool take_back(Own& own) {
     if (!std::exchange(own.sent, false)) return false;
     if (requests_ > 0) --requests_;
-    if (requests_ > own.before) return false;
+    if (seen_requests() > own.before) return false;
     if (pending_ == Pending::cancel) clear_pending();
     return true;
   }
@@ -81,8 +88,7 @@ class TaskTreeModel {
   void set_cancelled(std::size_t scope) {
     if (shields_.size() > scope) {
       Shielding& shield = shields_.back();
-      if (shield.held && shield.scope <= scope) return;
-      shield = {.held = true, .scope = scope};
+      if (++shield.requests == 1 || scope < shield.scope) shield.scope = scope;
       return;
     }
     pending_ = Pending::cancel;
@@ -123,6 +129,10 @@ class TaskTreeModel {
     if (limit.due) return;
     if (pending_limit_ == nobody) {
       limit.due = pending_ == Pending::thrown;
+      if (pending_ == Pending::cancel && !limit.interrupts) {
+        limit.own.sent = true;
+        ++requests_;
+      }
       if (pending_ != Pending::nothing) return;
     } else {
       if (pending_limit_ < index) return;  // of one farther outside
@@ -279,12 +289,12 @@ class TaskTreeModel {
       withdraw(pending_limit_).due = true;
     } else if (pending_ == Pending::cancel) {
       clear_pending();
-      shields_.back() = {.held = true, .scope = shields_.size() - 1};
+      shields_.back() = {.requests = 1, .scope = shields_.size() - 1};
     }
     const Ending clean_up = act(s.parts[1]);
     const Shielding shield = shields_.back();
     shields_.pop_back();
-    if (shield.held) set_cancelled(shield.scope);
+    if (shield.requests > 0) set_cancelled(shield.scope);
     try_again();
     if (clean_up == "value") return body;
     return body == "value" || body == "cancelled" || clean_up == "cancelled" ? clean_up : "group";
@@ -390,10 +400,9 @@ class TaskTreeModel {
     }
     note(all);
     const auto failures = failures_of_body + failed_before(never - 1);
-    if (alone && failures == 1) return first_of_body;
     if (failures > 0) {
-      if (cancelled) set_cancelled(own.shields);
-      return "group";
+      if (cancelled && seen_requests() > own.before) set_cancelled(own.shields);
+      return alone && failures == 1 ? first_of_body : "group";
     }
     return cancelled ? "cancelled" : body == "value" || body == "cancelled" ? "value" : body;
   }

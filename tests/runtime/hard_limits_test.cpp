@@ -1,0 +1,262 @@
+// Where groups, limits, shields and cancels meet: nothing is lost, nothing comes twice, and nothing spins.
+#include <heirloop/runtime/ensure.hpp>
+#include <heirloop/runtime/gather.hpp>
+#include <heirloop/runtime/task_group.hpp>
+#include <heirloop/runtime/timeout.hpp>
+#include <heirloop/runtime/wait_tasks.hpp>
+#include <heirloop/sched/future.hpp>
+#include <heirloop/sched/interrupt.hpp>
+
+#include "support/sim.hpp"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace heirloop::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+Coro<void> nothing() { co_return; }
+Coro<void> sleep_for(std::chrono::nanoseconds span) { co_await sleep(span); }
+Coro<void> fail_after(std::chrono::nanoseconds span) {
+  co_await sleep(span);
+  throw std::runtime_error("failed");
+}
+
+Coro<std::string> ending(Coro<void> body) {
+  std::string text = "value";
+  try {
+    co_await std::move(body);
+  } catch (const TimeoutError&) {
+    text = "TimeoutError";
+  } catch (const ExceptionGroup&) {
+    text = "ExceptionGroup";
+  } catch (const std::runtime_error&) {
+    text = "failure";
+  } catch (const Cancelled& cancelled) {
+    text = "Cancelled: " + cancelled.message();
+  }
+  co_return text;
+}
+
+TEST(HardLimits, a_child_that_must_see_a_shielded_task_end_which_waits_for_the_groups_owner_is_freed) {
+  Sim sim;
+  LogCapture log;
+  sim.run([]() -> Coro<void> {
+    PriorityTask<void> owner;
+    const auto waits_for_owner = [](PriorityTask<void>& of) -> Coro<void> {
+      co_await ensure(nothing, [&]() -> Coro<void> { co_await of; });
+    };
+    const auto child = [](Coro<void> inner) -> Coro<void> { co_await gather(std::move(inner)); };
+    const auto main = [&]() -> Coro<void> {
+      co_await with_task_group([&](TaskGroup& group) -> Coro<void> {
+        group.start_soon(child(waits_for_owner(owner)));
+        co_await sleep(1ms);
+      });
+    };
+    owner = create_task(main(), {.name = "owner"});
+    co_await sleep(5ms);
+    EXPECT_TRUE(owner.done());
+    EXPECT_NE(owner.exception(), nullptr);
+  }());
+}
+
+TEST(HardLimits, a_cancel_of_an_owner_whose_body_has_failed_comes_behind_the_failure) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto owner = [&]() -> Coro<void> {
+      const auto group = [](TaskGroup& of) -> Coro<void> {
+        of.start_soon(ensure([] { return sleep_for(9ms); }, [] { return sleep_for(2ms); }));
+        co_await fail_after(1ms);
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      order.push_back(co_await ending(sleep_for(9ms)));
+    };
+    auto task = create_task(owner());
+    co_await sleep(2ms);
+    task.cancel("stop");
+    co_await task;
+    EXPECT_EQ(order, (Order{"failure", "Cancelled: stop"}));
+  }());
+}
+
+TEST(HardLimits, a_cancel_of_something_awaited_does_not_come_again_behind_the_group) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    auto other = create_task(sleep_for(9ms));
+    const auto fails_in_clean_up = []() -> Coro<void> {
+      co_await ensure([] { return sleep_for(9ms); }, [] { return fail_after(1ms); });
+    };
+    const auto owner = [&]() -> Coro<void> {
+      const auto group = [&](TaskGroup& of) -> Coro<void> {
+        of.start_soon(fails_in_clean_up());
+        co_await other;
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      order.push_back(co_await ending(sleep_for(1ms)));
+    };
+    auto task = create_task(owner());
+    co_await sleep(1ms);
+    other.cancel("not wanted");
+    co_await task;
+    EXPECT_EQ(order, (Order{"ExceptionGroup", "value"}));
+  }());
+}
+
+TEST(HardLimits, what_runs_inside_a_shield_knows_nothing_of_a_cancel_that_is_kept_back) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto clean_up = [&]() -> Coro<void> {
+      order.push_back(co_await ending(timeout(2ms, [] { return sleep_for(9ms); })));
+      std::vector<PriorityTask<void>> tasks{create_task(sleep_for(9ms))};
+      const auto waited = co_await wait(tasks, ReturnWhen::all_completed, 1ms);
+      order.push_back(waited.pending.empty() ? "all done" : "pending");
+      const auto group = [](TaskGroup& of) -> Coro<void> {
+        of.start_soon(fail_after(1ms));
+        co_await sleep(9ms);
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      order.push_back(co_await ending(sleep_for(1ms)));
+    };
+    const auto main = [&]() -> Coro<void> { co_await ensure(nothing, clean_up); co_await sleep(1ms); };
+    const auto noted = [&]() -> Coro<void> { order.push_back(co_await ending(main())); };
+    auto task = create_task(noted());
+    co_await sleep(1ms);
+    task.cancel("user");
+    EXPECT_EQ(task.cancelling(), 1U);
+    co_await task;
+    EXPECT_EQ(order, (Order{"TimeoutError", "pending", "ExceptionGroup", "value", "Cancelled: user"}));
+  }());
+}
+
+TEST(HardLimits, one_that_passes_while_a_groups_own_cancel_is_pending_comes_behind_the_group) {
+  Sim sim;
+  sim.run([](Sim& of) -> Coro<void> {
+    Order order;
+    const auto child = [](Sim& s) -> Coro<void> {
+      co_await sleep(1ms);
+      s.driver.advance(5ms);  // the limit passes in the step in which it fails
+      throw std::runtime_error("failed");
+    };
+    const auto body = [&]() -> Coro<void> {
+      const auto group = [&](TaskGroup& in) -> Coro<void> {
+        in.start_soon(child(of));
+        co_await sleep(90ms);
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      co_await sleep(90ms);
+      order.push_back("not reached");
+    };
+    order.push_back(co_await ending(timeout(3ms, body)));
+    EXPECT_EQ(order, (Order{"ExceptionGroup", "TimeoutError"}));
+    EXPECT_EQ(current_task().cancelling(), 0U);
+  }(sim));
+}
+
+TEST(HardLimits, one_inside_a_shield_is_not_won_over_by_an_equal_one_that_the_shield_keeps_back) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto outer = [&](TimeLimit& limit) -> Coro<void> {
+      const auto clean_up = [&]() -> Coro<void> {
+        const auto inner = [&]() -> Coro<void> {
+          limit.reschedule(loop_time() + 2ms);
+          co_await sleep(90ms);
+        };
+        order.push_back(co_await ending(timeout_at(loop_time() + 2ms, inner)));
+      };
+      co_await ensure(nothing, clean_up);
+      co_await sleep(90ms);
+    };
+    order.push_back(co_await ending(timeout(50ms, outer)));
+    EXPECT_EQ(order, (Order{"TimeoutError", "TimeoutError"}));
+    EXPECT_EQ(loop_time().time_since_epoch() % 1s, 2ms);
+  }());
+}
+
+TEST(HardLimits, an_interrupted_gather_leaves_a_given_future_alone) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Promise<int> promise;
+    const auto gatherer = [](Future<int> future) -> Coro<void> {
+      try {
+        co_await gather(future, sleep_for(9ms));
+      } catch (const InterruptException&) {
+      }
+    };
+    auto task = create_task(gatherer(promise.future()));
+    co_await sleep(1ms);
+    EXPECT_EQ(co_await task_interrupt(task, InterruptException()), InterruptOutcome::ended);
+    EXPECT_FALSE(promise.done());
+    promise.set_value(5);
+    EXPECT_EQ(co_await promise.future(), 5);
+  }());
+}
+
+TEST(HardLimits, a_first_exception_is_waited_for_though_another_task_can_never_end) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    PriorityTask<void> waiter;
+    const auto stuck = [](PriorityTask<void>& of) -> Coro<void> { co_await of; };
+    auto never = create_task(stuck(waiter));
+    auto fails = create_task(fail_after(1ms));
+    std::size_t done = 0;
+    const auto main = [&]() -> Coro<void> {
+      std::vector<PriorityTask<void>> tasks{never, fails};
+      const auto waited = co_await wait(tasks, ReturnWhen::first_exception);
+      done = waited.done.size();
+    };
+    waiter = create_task(main());
+    co_await waiter;
+    EXPECT_EQ(done, 1U);
+    EXPECT_NE(fails.exception(), nullptr);
+  }());
+}
+
+TEST(HardLimits, a_clean_up_that_is_cancelled_keeps_the_bodys_failure_as_the_cause) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    bool has_cause = false;
+    const auto clean_up = [](Shield& shield) -> Coro<void> {
+      shield.lift();
+      co_await sleep(9ms);
+    };
+    const auto main = [&]() -> Coro<void> {
+      try {
+        co_await ensure([] { return fail_after(1ms); }, clean_up);
+      } catch (const Cancelled& cancelled) {
+        has_cause = ExceptionGroup::holds<std::runtime_error>(cancelled.cause());
+        throw;
+      }
+    };
+    auto task = create_task(main());
+    co_await sleep(2ms);
+    task.cancel();
+    while (!task.done()) co_await sleep(1ms);
+    EXPECT_TRUE(task.cancelled());
+    EXPECT_TRUE(has_cause);
+  }());
+}
+
+TEST(HardLimits, a_shield_takes_any_span) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    auto task = create_task([]() -> Coro<void> {
+      Shield shield(2ms);
+      co_await sleep(9ms);
+    }());
+    co_await sleep(1ms);
+    task.cancel();
+    while (!task.done()) co_await sleep(500us);
+    EXPECT_EQ(loop_time().time_since_epoch() % 1s, 2ms);
+  }());
+}
+
+}  // namespace
+}  // namespace heirloop::testing
