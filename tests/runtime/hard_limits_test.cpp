@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 
 Coro<void> nothing() { co_return; }
-Coro<void> sleep_for(std::chrono::nanoseconds span) { co_await sleep(span); }
+Coro<void> sleeping(std::chrono::nanoseconds span) { co_await sleep(span); }
 Coro<void> fail_after(std::chrono::nanoseconds span) {
   co_await sleep(span);
   throw std::runtime_error("failed");
@@ -70,11 +70,11 @@ TEST(HardLimits, a_cancel_of_an_owner_whose_body_has_failed_comes_behind_the_fai
     Order order;
     const auto owner = [&]() -> Coro<void> {
       const auto group = [](TaskGroup& of) -> Coro<void> {
-        of.start_soon(ensure([] { return sleep_for(9ms); }, [] { return sleep_for(2ms); }));
+        of.start_soon(ensure([] { return sleeping(9ms); }, [] { return sleeping(2ms); }));
         co_await fail_after(1ms);
       };
       order.push_back(co_await ending(with_task_group(group)));
-      order.push_back(co_await ending(sleep_for(9ms)));
+      order.push_back(co_await ending(sleeping(9ms)));
     };
     auto task = create_task(owner());
     co_await sleep(2ms);
@@ -88,9 +88,9 @@ TEST(HardLimits, a_cancel_of_something_awaited_does_not_come_again_behind_the_gr
   Sim sim;
   sim.run([]() -> Coro<void> {
     Order order;
-    auto other = create_task(sleep_for(9ms));
+    auto other = create_task(sleeping(9ms));
     const auto fails_in_clean_up = []() -> Coro<void> {
-      co_await ensure([] { return sleep_for(9ms); }, [] { return fail_after(1ms); });
+      co_await ensure([] { return sleeping(9ms); }, [] { return fail_after(1ms); });
     };
     const auto owner = [&]() -> Coro<void> {
       const auto group = [&](TaskGroup& of) -> Coro<void> {
@@ -98,7 +98,7 @@ TEST(HardLimits, a_cancel_of_something_awaited_does_not_come_again_behind_the_gr
         co_await other;
       };
       order.push_back(co_await ending(with_task_group(group)));
-      order.push_back(co_await ending(sleep_for(1ms)));
+      order.push_back(co_await ending(sleeping(1ms)));
     };
     auto task = create_task(owner());
     co_await sleep(1ms);
@@ -113,8 +113,8 @@ TEST(HardLimits, what_runs_inside_a_shield_knows_nothing_of_a_cancel_that_is_kep
   sim.run([]() -> Coro<void> {
     Order order;
     const auto clean_up = [&]() -> Coro<void> {
-      order.push_back(co_await ending(timeout(2ms, [] { return sleep_for(9ms); })));
-      std::vector<PriorityTask<void>> tasks{create_task(sleep_for(9ms))};
+      order.push_back(co_await ending(timeout(2ms, [] { return sleeping(9ms); })));
+      std::vector<PriorityTask<void>> tasks{create_task(sleeping(9ms))};
       const auto waited = co_await wait(tasks, ReturnWhen::all_completed, 1ms);
       order.push_back(waited.pending.empty() ? "all done" : "pending");
       const auto group = [](TaskGroup& of) -> Coro<void> {
@@ -122,7 +122,7 @@ TEST(HardLimits, what_runs_inside_a_shield_knows_nothing_of_a_cancel_that_is_kep
         co_await sleep(9ms);
       };
       order.push_back(co_await ending(with_task_group(group)));
-      order.push_back(co_await ending(sleep_for(1ms)));
+      order.push_back(co_await ending(sleeping(1ms)));
     };
     const auto main = [&]() -> Coro<void> { co_await ensure(nothing, clean_up); co_await sleep(1ms); };
     const auto noted = [&]() -> Coro<void> { order.push_back(co_await ending(main())); };
@@ -186,7 +186,7 @@ TEST(HardLimits, an_interrupted_gather_leaves_a_given_future_alone) {
     Promise<int> promise;
     const auto gatherer = [](Future<int> future) -> Coro<void> {
       try {
-        co_await gather(future, sleep_for(9ms));
+        co_await gather(future, sleeping(9ms));
       } catch (const InterruptException&) {
       }
     };

@@ -15,7 +15,12 @@ namespace heirloop::testing {
 
 class TaskTreeModel {
  public:
+  /// Whether the last program cancelled a task at the very time at which it began: how far that came by then is a matter of
+  /// steps, which have no place here.
+  static bool was_ambiguous() noexcept { return ambiguous_; }
+
   static TreeTrace run(const TreeProgram& program) {
+    ambiguous_ = false;
     TaskTreeModel task(0, program.events);
     TreeTrace trace;
     trace.ending = task.act(program.root);
@@ -309,7 +314,10 @@ class TaskTreeModel {
   /// Another task that begins now and is cancelled at these times.
   static Child child(const Statement& s, std::int64_t begin, const std::vector<std::int64_t>& cancels) {
     std::vector<FromOutside> events;
-    for (const std::int64_t time : cancels) events.push_back({time, true});
+    for (const std::int64_t time : cancels) {
+      events.push_back({time, true});
+      ambiguous_ |= time == begin;
+    }
     TaskTreeModel task(begin, std::move(events));
     Ending ending = task.act(s);
     return {std::move(ending), task.now_, std::move(task.sleeps_)};
@@ -456,6 +464,8 @@ class TaskTreeModel {
     }
     return "value";
   }
+
+  static inline bool ambiguous_ = false;
 
   std::int64_t now_;
   std::vector<FromOutside> events_;

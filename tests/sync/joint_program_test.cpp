@@ -151,7 +151,7 @@ class JointProgram {
         if (able[i]) continue;
         const Worker& w = workers_[i];
         const bool hypothetical = &w == who && given == nullptr;
-        if (blocked(w) || hypothetical) {
+        if ((blocked(w) && !goes_in(i)) || hypothetical) {
           auto all = owners(hypothetical ? waits : w.waits, hypothetical ? target : w.target);
           if (given != nullptr && w.waits != Waits::join && of(*given) == resource(w.waits, w.target)) {
             *std::find(all.begin(), all.end(), current_task()) = who->task;
@@ -169,6 +169,9 @@ class JointProgram {
     }
     return std::find(able.begin(), able.end(), false) != able.end();
   }
+
+  /// The read that begins lets this one in before it looks for a deadlock.
+  bool goes_in(std::size_t i) const { return std::find(go_in_.begin(), go_in_.end(), i) != go_in_.end(); }
 
   const void* resource(Waits waits, std::size_t target) const {
     return waits == Waits::permit ? static_cast<const void*>(&semaphores_[target]) : &tables_[target];
@@ -329,6 +332,7 @@ class JointProgram {
       case Act::read: {
         const std::size_t t = op.a % tables_.size();
         const Expect expect(*this, id, Waits::read, t, !reads_at_once(id, t));
+        go_in_.clear();
         keep(co_await tables_[t].read(), &tables_[t]);
         break;
       }
@@ -429,7 +433,8 @@ class JointProgram {
   /// Readers whose urgency has risen above the writers' go in first, and lend nothing from then on.
   bool reads_at_once(std::size_t id, std::size_t t) {
     if (tables_[t].writer() != nullptr) return false;
-    std::vector<std::size_t> gone;
+    std::vector<std::size_t>& gone = go_in_;
+    gone.clear();
     for (;;) {
       const std::vector<double> urgency = effective();
       const auto order = in_order(false, t, urgency);
@@ -483,6 +488,7 @@ class JointProgram {
   LogCapture log_;
   WatchedDriver driver_;
   Loop loop_;
+  std::vector<std::size_t> go_in_;  // readers at the head of a queue that the read which begins lets in
   std::deque<Semaphore> semaphores_;  // i + 1 permits each
   std::deque<RWLock> tables_;
   std::deque<Worker> workers_;
