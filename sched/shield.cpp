@@ -70,10 +70,16 @@ int Shield::requests_let_through(const Task& task) noexcept {
   return requests;
 }
 
+/// Those that were let through go first; what is held is withdrawn when none is left.
 void Shield::take_one_back(Task& task) noexcept {
-  Shield* shield = task.shield_;
-  while (shield != nullptr && shield->held_requests_ == 0) shield = shield->outer_;
-  if (shield != nullptr && --shield->held_requests_ == 0) shield->held_.reset();
+  if (task.cancel_requests_ > 0 && requests_let_through(task) >= 0) return;
+  for (Shield* shield = task.shield_; shield != nullptr; shield = shield->outer_) {
+    if (shield->held_requests_ == 0) continue;
+    --shield->held_requests_;
+    if (task.cancel_requests_ > 0) return;
+    shield->held_requests_ = 0;
+    shield->held_.reset();
+  }
 }
 
 }  // namespace heirloop

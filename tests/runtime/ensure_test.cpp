@@ -197,6 +197,33 @@ TEST(Ensure, uncancel_withdraws_what_is_held) {
   }());
 }
 
+TEST(Ensure, uncancel_of_one_of_two_withdraws_nothing) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    bool swallowed = false;
+    try {
+      current_task().cancel("delivered");
+      co_await sleep(1ms);
+    } catch (const Cancelled&) {
+      swallowed = true;
+    }
+    EXPECT_TRUE(swallowed);
+    const auto clean_up = []() -> Coro<void> {
+      current_task().cancel("held");
+      co_await sleep(1ms);
+      EXPECT_EQ(current_task().uncancel(), 1U);
+    };
+    std::string message;
+    try {
+      co_await ensure([]() -> Coro<void> { co_return; }, clean_up);
+      co_await sleep(1ms);
+    } catch (const Cancelled& cancelled) {
+      message = cancelled.message();
+    }
+    EXPECT_EQ(message, "held");
+  }());
+}
+
 TEST(Ensure, shields_nest) {
   Sim sim;
   Order order;

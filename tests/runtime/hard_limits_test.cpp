@@ -258,5 +258,29 @@ TEST(HardLimits, a_shield_takes_any_span) {
   }());
 }
 
+TEST(HardLimits, one_that_an_endless_shield_keeps_back_makes_no_cycle_legal) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    bool refused = false;
+    PriorityTask<void> waiter;
+    const auto on_waiter = [](PriorityTask<void>& of) -> Coro<void> { co_await of; };
+    auto other = create_task(on_waiter(waiter));
+    const auto body = [&]() -> Coro<void> {
+      Shield endless;
+      Shield timed(5ms);
+      co_await sleep(1ms);
+      try {
+        co_await other;
+      } catch (const DeadlockError&) {
+        refused = true;
+      }
+    };
+    waiter = create_task(timeout(50ms, body));
+    co_await waiter;
+    EXPECT_TRUE(refused);
+    co_await other;
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -373,5 +373,21 @@ TEST(ThreadFutureEnd, calls_and_cancels_of_many_threads_all_come_to_an_end) {
   EXPECT_GE(values, threads * each / 2);
 }
 
+TEST(ThreadsafeCoroutine, whose_task_is_cancelled_before_its_first_line_is_done) {
+  Runtime runtime;
+  runtime.loop().set_task_factory([](TaskOptions& options) { options.eager_start = false; });
+  const auto future = run_coroutine_threadsafe(runtime, five, {.name = "remote", .priority = priority::low});
+  runtime.run([]() -> Coro<void> {
+    for (bool found = false; !found;) {
+      co_await sleep(0);
+      for (const TaskRef& task : all_tasks()) {
+        if (task.name() == "remote") found = task.cancel("too early");
+      }
+    }
+  }());
+  ASSERT_TRUE(future.done());
+  EXPECT_EQ(error_of<Cancelled>(future), "the task of a call from another thread was cancelled before it began");
+}
+
 }  // namespace
 }  // namespace heirloop::testing
