@@ -112,9 +112,10 @@ Coro<void> TaskGroup::children_end() {
     } catch (const DeadlockError&) {
       body_failed();
       free_members();
-      looks = false;
+      looks = false;  // until something comes: who still can't be freed is not reported again and again
     } catch (...) {
       body_failed();
+      looks = true;
     }
   }
   closed_ = true;
