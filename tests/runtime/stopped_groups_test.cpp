@@ -16,13 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class Scene>
-void stop_in_both_states() {
-  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
-  EXPECT_GE(counts.blocked, 21);
-  EXPECT_GE(counts.ready, 21);
-}
-
 /// Children that take a lock, which others want too.
 struct Children {
   PriorityLock lock{"lock"};
@@ -85,7 +78,7 @@ struct GroupScene : Children {
   }
 };
 
-TEST(StoppedGroups, group) { stop_in_both_states<GroupScene>(); }
+TEST(StoppedGroups, group) { stop_in_both_states<GroupScene>(21); }
 
 struct GroupStartScene : Children {
   Coro<void> operate() {
@@ -103,7 +96,7 @@ struct GroupStartScene : Children {
   }
 };
 
-TEST(StoppedGroups, start_of_a_child_that_reports) { stop_in_both_states<GroupStartScene>(); }
+TEST(StoppedGroups, start_of_a_child_that_reports) { stop_in_both_states<GroupStartScene>(21); }
 
 struct GatherScene : Children {
   Coro<void> operate() {
@@ -113,7 +106,7 @@ struct GatherScene : Children {
   }
 };
 
-TEST(StoppedGroups, gather_of_coroutines) { stop_in_both_states<GatherScene>(); }
+TEST(StoppedGroups, gather_of_coroutines) { stop_in_both_states<GatherScene>(21); }
 
 /// Tasks that somebody else made.
 struct TasksScene : Children {
@@ -144,7 +137,7 @@ struct GatherTasksScene : TasksScene {
   }
 };
 
-TEST(StoppedGroups, gather_of_tasks) { stop_in_both_states<GatherTasksScene>(); }
+TEST(StoppedGroups, gather_of_tasks) { stop_in_both_states<GatherTasksScene>(21); }
 
 struct WaitScene : TasksScene {
   Coro<void> operate() {
@@ -160,7 +153,7 @@ struct WaitScene : TasksScene {
   }
 };
 
-TEST(StoppedGroups, wait_for_tasks_that_go_on) { stop_in_both_states<WaitScene>(); }
+TEST(StoppedGroups, wait_for_tasks_that_go_on) { stop_in_both_states<WaitScene>(21); }
 
 struct AsCompletedScene : TasksScene {
   std::optional<AsCompleted<int>> completed;
@@ -186,7 +179,7 @@ struct AsCompletedScene : TasksScene {
   }
 };
 
-TEST(StoppedGroups, as_completed) { stop_in_both_states<AsCompletedScene>(); }
+TEST(StoppedGroups, as_completed) { stop_in_both_states<AsCompletedScene>(21); }
 
 /// A cancel of who waits cancels the future, anything else leaves it to the others.
 struct FutureScene {
@@ -211,7 +204,7 @@ struct FutureScene {
   void check(Ending ending) { EXPECT_NE(ending, Ending::other); }
 };
 
-TEST(StoppedGroups, future) { stop_in_both_states<FutureScene>(); }
+TEST(StoppedGroups, future) { stop_in_both_states<FutureScene>(21); }
 
 /// Limits inside the block that is stopped: of each kind one that passes and one that does not.
 struct LimitScene : Children {
@@ -252,7 +245,7 @@ struct LimitScene : Children {
   }
 };
 
-TEST(StoppedGroups, limits_of_both_kinds) { stop_in_both_states<LimitScene>(); }
+TEST(StoppedGroups, limits_of_both_kinds) { stop_in_both_states<LimitScene>(21); }
 
 /// The clean-up runs to its end, unless an interrupt is thrown into it.
 struct EnsureScene {
@@ -293,7 +286,7 @@ struct EnsureScene {
   }
 };
 
-TEST(StoppedGroups, ensure) { stop_in_both_states<EnsureScene>(); }
+TEST(StoppedGroups, ensure) { stop_in_both_states<EnsureScene>(21); }
 
 // ---- the request to drain, which belongs to run ----
 

@@ -230,4 +230,12 @@ StoppedCounts stop_everywhere(MakeScene make_scene) {
   return counts;
 }
 
+/// The same for a scene that is made without arguments: it must have been met blocked, and ready, at least so often.
+template <class Scene>
+void stop_in_both_states(int least = 9) {
+  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
+  EXPECT_GE(counts.blocked, least);
+  EXPECT_GE(counts.ready, least);
+}
+
 }  // namespace heirloop::testing

@@ -14,13 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class Scene>
-void stop_in_both_states() {
-  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
-  EXPECT_GE(counts.blocked, 9);
-  EXPECT_GE(counts.ready, 9);
-}
-
 /// What was sent and what was received, and by whom: every item that was sent is received once, or left in the channel.
 struct Items {
   std::map<int, int> sent;

@@ -16,13 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class Scene>
-void stop_in_both_states() {
-  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
-  EXPECT_GE(counts.blocked, 9);
-  EXPECT_GE(counts.ready, 9);
-}
-
 /// So many are inside, until its end.
 class Inside {
  public:

@@ -23,13 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-template <class Scene>
-void stop_blocked_and_ready() {
-  const StoppedCounts counts = stop_everywhere([] { return std::make_unique<Scene>(); });
-  EXPECT_GE(counts.blocked, 9);
-  EXPECT_GE(counts.ready, 9);
-}
-
 /// Four tasks, more and less urgent than the victim, before and behind it.
 template <class Make>
 Coro<void> start_others(std::vector<PriorityTask<void>>& tasks, Make& make) {
@@ -75,7 +68,7 @@ struct EventScene {
   }
 };
 
-TEST(StoppedPrimitives, event) { stop_blocked_and_ready<EventScene>(); }
+TEST(StoppedPrimitives, event) { stop_in_both_states<EventScene>(); }
 
 /// No permit is lost, and never more are used than there are.
 struct SignalSemaphoreScene {
@@ -124,7 +117,7 @@ struct SignalSemaphoreScene {
   }
 };
 
-TEST(StoppedPrimitives, signal_semaphore) { stop_blocked_and_ready<SignalSemaphoreScene>(); }
+TEST(StoppedPrimitives, signal_semaphore) { stop_in_both_states<SignalSemaphoreScene>(); }
 
 /// Two others come to each round, and a third where the victim does not: each round opens, with each place given once.
 struct BarrierScene {
@@ -169,7 +162,7 @@ struct BarrierScene {
   }
 };
 
-TEST(StoppedPrimitives, barrier) { stop_blocked_and_ready<BarrierScene>(); }
+TEST(StoppedPrimitives, barrier) { stop_in_both_states<BarrierScene>(); }
 
 struct WaitGroupScene {
   WaitGroup group{"group"};
@@ -211,7 +204,7 @@ struct WaitGroupScene {
   }
 };
 
-TEST(StoppedPrimitives, wait_group) { stop_blocked_and_ready<WaitGroupScene>(); }
+TEST(StoppedPrimitives, wait_group) { stop_in_both_states<WaitGroupScene>(); }
 
 /// Whoever is stopped, it is done to its end exactly once, and the others know it.
 struct OnceScene {
@@ -273,7 +266,7 @@ struct OnceScene {
   }
 };
 
-TEST(StoppedPrimitives, once) { stop_blocked_and_ready<OnceScene>(); }
+TEST(StoppedPrimitives, once) { stop_in_both_states<OnceScene>(); }
 
 /// Producers put numbers of their own, consumers take them, through a queue that is full or empty most of the time. Every
 /// put that ended has been taken exactly once, of every producer in order; no put that was stopped is there.
@@ -341,9 +334,9 @@ struct QueueScene {
   }
 };
 
-TEST(StoppedPrimitives, queue) { stop_blocked_and_ready<QueueScene<Queue<int>>>(); }
-TEST(StoppedPrimitives, priority_queue) { stop_blocked_and_ready<QueueScene<PriorityQueue<int>>>(); }
-TEST(StoppedPrimitives, lifo_queue) { stop_blocked_and_ready<QueueScene<LifoQueue<int>>>(); }
+TEST(StoppedPrimitives, queue) { stop_in_both_states<QueueScene<Queue<int>>>(); }
+TEST(StoppedPrimitives, priority_queue) { stop_in_both_states<QueueScene<PriorityQueue<int>>>(); }
+TEST(StoppedPrimitives, lifo_queue) { stop_in_both_states<QueueScene<LifoQueue<int>>>(); }
 
 }  // namespace
 }  // namespace heirloop::testing
