@@ -86,21 +86,14 @@ class Gathering final : public TaskSet {
   template <class T>
   PriorityTask<T> begin(Coro<T> coro, bool own = true) {
     Loop& loop = Loop::current();
-    auto member = std::make_unique<Member>();
-    member->own = own;
     const TaskOptions options = loop.decided({});
-    PriorityTask<T> task = loop.make_task(std::move(coro), options);
-    add(std::move(member), *task.get());
+    PriorityTask<T> task = make(loop, std::move(coro), options, own);
     loop.start(*task.get(), options);
     return task;
   }
   template <class T>
   PriorityTask<T> begin(PriorityTask<T> task) {
-    if (task.state() == TaskState::done) {
-      member_ended(*task.get(), false);
-    } else {
-      add(*task.get());
-    }
+    watch(task);
     return task;
   }
   template <class A>

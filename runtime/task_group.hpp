@@ -12,7 +12,6 @@
 #pragma once
 
 #include <exception>
-#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -119,11 +118,7 @@ class TaskGroup final : private detail::TaskSet {
   template <class T>
   PriorityTask<T> make(Loop& loop, Coro<T> coro, const TaskOptions& options, bool counts) {
     check_open();
-    auto member = std::make_unique<Member>();
-    member->own = counts;
-    PriorityTask<T> task = loop.make_task(std::move(coro), options);
-    add(std::move(member), *task.get());
-    return task;
+    return TaskSet::make(loop, std::move(coro), options, counts);
   }
 
   /// `start` waits in the frame that has `slot`, at least until the first line of this.

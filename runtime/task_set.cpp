@@ -6,7 +6,7 @@ TaskSet::~TaskSet() {
   while (members_ != nullptr) remove(*members_);
 }
 
-TaskSet::Member& TaskSet::add(std::unique_ptr<Member> made, Task& task) noexcept {
+void TaskSet::add(std::unique_ptr<Member> made, Task& task) noexcept {
   Member& member = *made.release();
   member.resource = this;
   member.older = members_;
@@ -14,7 +14,6 @@ TaskSet::Member& TaskSet::add(std::unique_ptr<Member> made, Task& task) noexcept
   members_ = &member;
   ++size_;
   link_holding(member, task);
-  return member;
 }
 
 void TaskSet::remove(Member& member) noexcept {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 
 #include <heirloop/sched/inheritance.hpp>
 
@@ -31,9 +32,22 @@ class TaskSet : public Resource {
   /// Last one first.
   Member* newest() const noexcept { return members_; }
 
-  /// Not done yet; it may not have begun. Errors: std::bad_alloc.
-  Member& add(Task& task) { return add(std::make_unique<Member>(), task); }
-  Member& add(std::unique_ptr<Member> member, Task& task) noexcept;
+  /// A task that belongs to the set before its first line. It must be started, with the same options, which have to be
+  /// `decided`.
+  template <class T>
+  PriorityTask<T> make(Loop& loop, Coro<T> coro, const TaskOptions& options, bool own) {
+    auto member = std::make_unique<Member>();
+    member->own = own;
+    PriorityTask<T> task = loop.make_task(std::move(coro), options);
+    add(std::move(member), *task.get());
+    return task;
+  }
+
+  /// A task that others have made; when it is done already, that is heard of at once. Errors: std::bad_alloc.
+  void watch(const TaskRef& task) {
+    if (task.done()) return member_ended(*task.get(), false);
+    add(std::make_unique<Member>(), *task.get());
+  }
 
  protected:
   /// It has left the set.
@@ -43,6 +57,7 @@ class TaskSet : public Resource {
   void let_go_of_foreign() noexcept;
 
  private:
+  void add(std::unique_ptr<Member> member, Task& task) noexcept;
   void owner_died(Holding& holding) noexcept final;
   void remove(Member& member) noexcept;
 

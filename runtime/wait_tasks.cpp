@@ -9,11 +9,7 @@ std::string Watching::describe() const {
 void Watching::watch(const TaskRef& task) {
   const std::size_t all = ended_.size() + size() + 1;
   if (all > ended_.capacity()) ended_.reserve(2 * all);
-  if (task.state() == TaskState::done) {
-    member_ended(*task.get(), false);
-  } else {
-    add(*task.get());
-  }
+  TaskSet::watch(task);
 }
 
 void Watching::member_ended(Task& task, bool) noexcept {
