@@ -1,6 +1,7 @@
 // interrupt/depth/N, cancel/depth/N: a task of N coroutines that await each other, the last an event, is interrupted or cancelled;
 // its root catches that and descends again, and the caller goes on. Floor: the same descent and the same throws in bare coroutines. A
-// coroutine can't be unwound without a catch and a throw in each frame, so N frames cost N of them.
+// coroutine can't be unwound without a catch and a throw in each frame, so N frames cost N of them. The floor throws out of the
+// coroutine itself, as it is cheapest: no function lies between.
 #include "floors.hpp"
 #include "on_loop.hpp"
 #include "row.hpp"
@@ -90,7 +91,7 @@ struct BareThrower {
     frame.promise().awaiter = awaiter;
     return frame;
   }
-  void await_resume() const {
+  [[gnu::always_inline]] void await_resume() const {
     std::exception_ptr error = std::move(frame.promise().error);
     frame.destroy();
     if (error) std::rethrow_exception(std::move(error));
@@ -103,7 +104,7 @@ struct Stop {
   std::exception_ptr& error;
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> frame) const noexcept { leaf = frame; }
-  void await_resume() const { std::rethrow_exception(std::exchange(error, nullptr)); }
+  [[gnu::always_inline]] void await_resume() const { std::rethrow_exception(std::exchange(error, nullptr)); }
 };
 
 BareThrower bare_descend(std::int64_t depth, std::coroutine_handle<>& leaf, std::exception_ptr& error) {

@@ -163,7 +163,7 @@ Coro<std::tuple<detail::NonVoid<detail::Awaited<A>>...>> gather(A... awaitables)
 
 /// The same, with an Outcome for each; only a cancel, an interrupt and a deadlock are thrown.
 template <class... A>
-  requires(!std::ranges::range<A> && ...)
+  requires(!std::ranges::range<A> && ...) && (!std::is_reference_v<detail::Awaited<A>> && ...)  // an Outcome holds a value
 Coro<std::tuple<Outcome<detail::Awaited<A>>...>> gather(ReturnExceptions, A... awaitables) {
   detail::Gathering gathering(true);
   std::tuple<PriorityTask<detail::Awaited<A>>...> tasks{gathering.begin(std::move(awaitables))...};
@@ -187,6 +187,7 @@ Coro<detail::Gathered<T>> gather(R awaitables) {
 }
 template <std::ranges::input_range R, class T = detail::Awaited<std::ranges::range_value_t<R>>>
 Coro<std::vector<Outcome<T>>> gather(ReturnExceptions, R awaitables) {
+  static_assert(!std::is_reference_v<T>, "a range of references can't be gathered: await pointers");
   detail::Gathering gathering(true);
   std::vector<PriorityTask<T>> tasks;
   for (auto& awaitable : awaitables) tasks.push_back(gathering.begin(std::move(awaitable)));

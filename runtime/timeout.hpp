@@ -76,13 +76,14 @@ Limited<Body> task_timeout(Until until, Body body) {
   try {
     co_return co_await call_with_limit(body, limit);
   } catch (const TimeoutInterrupt& interrupt) {
-    if (!interrupt.is_of(limit)) throw;
+    if (!limit.has_sent(interrupt)) throw;
   }
   throw TimeoutError("the time limit of a block has passed");
 }
 
 /// Whether the body came to its end, or its value if it did.
 template <class Body, class T = Awaited<Limited<Body>>>
+  requires(!std::is_reference_v<T>)  // there is no optional of a reference: give a pointer
 auto move_on(Until until, Body body) -> Coro<std::conditional_t<std::is_void_v<T>, bool, std::optional<T>>> {
   TimeLimit limit(TimeLimit::Sends::cancel, until.ns, until.is_point);
   try {

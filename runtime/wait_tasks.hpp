@@ -1,15 +1,19 @@
-// Waiting for some of several tasks: `wait`, `as_completed`, `shield`.
+// Waiting for some of several tasks or futures: `wait`, `as_completed`, `shield`.
 //
-// Owns nothing but who waits: the tasks go on whatever becomes of the wait, and a cancel of the waiter does not go to them.
-// Waiting lends the waiter's urgency to every task that has not ended.
+// Owns: a task for each future that is watched, which ends with the wait. What is waited for goes on whatever becomes of the
+// wait, and a cancel of the waiter does not go to it. Waiting lends the waiter's urgency to every task that has not ended, and to
+// the named owners of futures.
 #pragma once
 
+#include <chrono>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <heirloop/runtime/task_set.hpp>
 #include <heirloop/runtime/timeout.hpp>
+#include <heirloop/sched/future.hpp>
 #include <heirloop/sync/waiter.hpp>
 
 namespace heirloop {
@@ -17,7 +21,7 @@ namespace heirloop {
 /// When `wait` returns.
 enum class ReturnWhen : std::uint8_t {
   first_completed,  ///< one has ended, in any way
-  first_exception,  ///< one has failed or was cancelled, or all have ended
+  first_exception,  ///< one has failed, other than by a cancel, or all have ended
   all_completed,
 };
 
@@ -29,15 +33,53 @@ struct WaitResult {
 
 namespace detail {
 
-/// Tasks that somebody watches.
+/// Ends when the future has its outcome, which stays unseen, or when nobody wants to know any more.
+template <class T>
+Coro<Future<T>> watch_outcome(Future<T> future) {
+  while (!future.done()) {
+    try {
+      co_await future.until_done();
+    } catch (const OwnerDied&) {  // others may set it yet
+    } catch (const Cancelled&) {
+      break;
+    }
+  }
+  co_return future;
+}
+
+/// The handle of what has ended, by the task that is or has watched it.
+template <class T>
+PriorityTask<T> watched(Task& task, std::type_identity<PriorityTask<T>>) {
+  return PriorityTask<T>(static_cast<TaskBlock<T>*>(&task));
+}
+template <class T>
+const Future<T>& watched(const Task& task, std::type_identity<Future<T>>) {
+  return static_cast<const TaskBlock<Future<T>>&>(task).result.peek();
+}
+
+template <class T>
+bool watched_failed(const Task& task) {
+  return watched(task, std::type_identity<Future<T>>()).failed();
+}
+
+/// Tasks and futures that somebody watches.
 class Watching final : public TaskSet {
  public:
   explicit Watching(ReturnWhen when) noexcept
       : TaskSet(when == ReturnWhen::all_completed ? Needs::all : Needs::any), when_(when) {}
+  ~Watching();
 
   void watch(const TaskRef& task);
+  template <class T>
+  void watch(const Future<T>& future) {
+    make_room();
+    outcome_failed_ = watched_failed<T>;
+    Loop& loop = Loop::current();
+    const TaskOptions options{.name = "watches a future", .eager_start = future.done()};
+    loop.start(*make(loop, watch_outcome(future), options, true).get(), options);
+  }
 
-  /// From now on the next task that ends counts.
+  /// From now on the next one that ends counts.
   void again() noexcept { over_ = false; }
 
   class Wait final : public Waiter {
@@ -45,7 +87,10 @@ class Watching final : public TaskSet {
     explicit Wait(Watching& watching) noexcept : watching_(watching) {}
     bool await_ready() const noexcept { return watching_.over_ || watching_.size() == 0; }
     void await_suspend(std::coroutine_handle<> frame) { suspend(watching_.waiters(), frame); }
-    void await_resume() const { waited(); }
+    void await_resume() const {
+      waited();
+      if (watching_.refused_) std::rethrow_exception(watching_.refused_);
+    }
     AbortResult abort() noexcept override { return AbortResult::done; }
     std::string describe() const override { return watching_.describe(); }
 
@@ -54,28 +99,33 @@ class Watching final : public TaskSet {
   };
   Wait wait() { return Wait(*this); }
 
-  /// Those that have ended, as they did.
+  /// Those that have ended, as they did; for a future, the task that has watched it.
   const std::vector<TaskRef>& ended() const noexcept { return ended_; }
 
   std::string describe() const override;
 
  private:
+  void make_room();
   void member_ended(Task& task, bool own) noexcept override;
 
   const ReturnWhen when_;
   bool over_ = false;
   std::vector<TaskRef> ended_;  // has room for all
+  bool (*outcome_failed_)(const Task& task) = nullptr;  // of the task that has watched a future
+  std::exception_ptr refused_;                          // a future whose outcome depends on who waits here
 };
 
 }  // namespace detail
 
 /// Waits until one has ended, one has failed, or all have ended, at most for `timeout`; gives who is done and who is not.
-/// Suspends: unless it is so already. Interrupt, cancel: the tasks go on.
-/// Errors: std::invalid_argument without tasks; InvalidStateError for an empty handle; DeadlockError. What the tasks throw stays in them. Cost: O(n); allocates.
+/// `Handle`: PriorityTask, TaskRef or Future.
+/// Suspends: unless it is so already. Interrupt, cancel: the tasks and futures go on.
+/// Errors: std::invalid_argument without tasks; InvalidStateError for an empty handle; DeadlockError. What the tasks throw stays
+/// in them. Cost: O(n); allocates; for a future a task.
 template <class Handle>
 Coro<WaitResult<Handle>> wait(std::vector<Handle> tasks, ReturnWhen when = ReturnWhen::all_completed,
                               TimeSpan timeout = std::nullopt) {
-  if (tasks.empty()) throw std::invalid_argument("wait needs at least one task");
+  if (tasks.empty()) throw std::invalid_argument("wait needs at least one task or future");
   detail::Watching watching(when);
   for (const Handle& task : tasks) watching.watch(task);
   if (timeout.ns() == TimerQueue::never) {
@@ -90,50 +140,72 @@ Coro<WaitResult<Handle>> wait(std::vector<Handle> tasks, ReturnWhen when = Retur
   co_return result;
 }
 
-/// Gives tasks as they end: `auto completed = as_completed(tasks); while (auto task = co_await completed.next()) …`.
-template <class T>
+/// Gives tasks or futures as they end:
+/// `auto completed = as_completed(tasks); while (auto task = co_await completed.next()) …`.
+/// `Handle`: PriorityTask or Future.
+template <class Handle>
 class AsCompleted {
  public:
-  explicit AsCompleted(const std::vector<PriorityTask<T>>& tasks) : watching_(ReturnWhen::first_completed) {
-    for (const auto& task : tasks) watching_.watch(task);
+  /// Counts the time from now on. Errors: InvalidStateError for an empty handle, or outside a loop. Cost: O(n); allocates.
+  AsCompleted(const std::vector<Handle>& handles, TimeSpan timeout)
+      : watching_(ReturnWhen::first_completed), until_(point_after(timeout)) {
+    for (const Handle& handle : handles) watching_.watch(handle);
   }
 
   /// The next one that has ended, in the order in which they did; an empty handle when all have been given.
-  /// Several may call it; each task is given once, to whom it finds first.
-  /// Suspends: unless there is one. Interrupt, cancel: nothing is lost. Errors: DeadlockError. Cost: O(1).
-  Coro<PriorityTask<T>> next() {
-    while (given_ == watching_.ended().size() && watching_.size() > 0) {
-      watching_.again();
-      co_await watching_.wait();
+  /// Several may call it; each is given once, to whom it finds first.
+  /// Suspends: unless there is one. Interrupt, cancel: nothing is lost.
+  /// Errors: TimeoutError when the time has passed and nobody has ended; DeadlockError. Cost: O(1).
+  Coro<Handle> next() {
+    if (until_ && is_waited_for()) {
+      co_await timeout_at(until_, [this] { return one_ends(); });
+    } else {
+      co_await one_ends();
     }
-    if (given_ == watching_.ended().size()) co_return PriorityTask<T>();
-    Task* task = watching_.ended()[given_++].get();
-    co_return PriorityTask<T>(static_cast<detail::TaskBlock<T>*>(task));
+    if (given_ == watching_.ended().size()) co_return Handle();
+    co_return detail::watched(*watching_.ended()[given_++].get(), std::type_identity<Handle>());
   }
 
  private:
+  static TimePoint point_after(const TimeSpan& span) {
+    if (span.ns() == TimerQueue::never) return std::nullopt;
+    return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(TimerQueue::deadline(Loop::current().driver().now_ns(), span.ns())));
+  }
+  bool is_waited_for() const noexcept { return given_ == watching_.ended().size() && watching_.size() > 0; }
+  Coro<void> one_ends() {
+    while (is_waited_for()) {
+      watching_.again();
+      co_await watching_.wait();
+    }
+  }
+
   detail::Watching watching_;
+  const TimePoint until_;
   std::size_t given_ = 0;
 };
 
-/// Errors: InvalidStateError for an empty handle. Cost: O(n); allocates.
-template <class T>
-AsCompleted<T> as_completed(const std::vector<PriorityTask<T>>& tasks) {
-  return AsCompleted<T>(tasks);
+/// For a vector of tasks or of futures. Errors and cost: as the constructor.
+template <class Handle>
+AsCompleted<Handle> as_completed(const std::vector<Handle>& handles, TimeSpan timeout = std::nullopt) {
+  return AsCompleted<Handle>(handles, timeout);
 }
 /// The same for coroutines: each becomes a task.
 template <class T>
-AsCompleted<T> as_completed(std::vector<Coro<T>> coros) {
+AsCompleted<PriorityTask<T>> as_completed(std::vector<Coro<T>> coros, TimeSpan timeout = std::nullopt) {
   std::vector<PriorityTask<T>> tasks;
   for (auto& coro : coros) tasks.push_back(create_task(std::move(coro)));
-  return AsCompleted<T>(tasks);
+  return AsCompleted<PriorityTask<T>>(tasks, timeout);
 }
 
-/// Awaits a task without passing a cancel on to it: `co_await shield(task)`. What is awaited is lent to all the same.
-/// Errors: as awaiting the task.
+/// Awaits a task or a future without passing a cancel on to it: `co_await shield(task)`. What is awaited is lent to all the same.
+/// Suspends, interrupt, errors, cost: as awaiting the task.
 template <class T>
 auto shield(const PriorityTask<T>& task) {
   return task.shielded();
+}
+template <class T>
+auto shield(const Future<T>& future) {
+  return future.shielded();
 }
 /// The same for a coroutine, which becomes a task and goes on when the awaiter leaves.
 template <class T>

@@ -48,7 +48,7 @@ class Placed {
   auto await_suspend(std::coroutine_handle<Promise> frame) {
     return awaiter_.await_suspend(frame);
   }
-  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+  [[gnu::always_inline]] decltype(auto) await_resume() { return awaiter_.await_resume(); }
 
  private:
   Awaiter awaiter_;
@@ -212,7 +212,7 @@ class CoroAwaiter {
     promise.deliver_to(result_);
     this_thread.next = child_;
   }
-  T await_resume() { return result_.take_last(); }
+  [[gnu::always_inline]] T await_resume() { return result_.take_last(); }
 
  private:
   typename Coro<T>::Handle child_;

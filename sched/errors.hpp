@@ -4,6 +4,7 @@
 // `InterruptException`) does not, so that `catch (const std::exception&)` can't swallow it.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -13,8 +14,6 @@
 #include <vector>
 
 namespace heirloop {
-
-class TimeLimit;
 
 /// A call that the present state forbids: result of a task that is not done, a throw at oneself, a second await,
 /// release of a lock by a stranger. The state is unchanged.
@@ -134,13 +133,13 @@ class InterruptException {
 /// A time limit of `task_timeout` has passed. It becomes TimeoutError as it leaves its block.
 class TimeoutInterrupt : public InterruptException {
  public:
-  explicit TimeoutInterrupt(const TimeLimit* limit) : InterruptException("a time limit has passed"), limit_(limit) {}
+  explicit TimeoutInterrupt(std::uint64_t number) : InterruptException("a time limit has passed"), number_(number) {}
 
-  /// Whether it is the one that this limit has sent.
-  bool is_of(const TimeLimit& limit) const noexcept { return limit_ == &limit; }
+  /// By which its limit knows it (`TimeLimit::has_sent`), also in an ExceptionGroup that outlives the limit.
+  std::uint64_t number() const noexcept { return number_; }
 
  private:
-  const TimeLimit* limit_;
+  std::uint64_t number_;
 };
 
 /// A readable text for any exception, whatever its type; for logs.

@@ -79,7 +79,7 @@ void FutureBase::Wait::await_resume() const {
 }
 
 bool FutureBase::Wait::forward(CancelWalk& walk) noexcept {
-  if (!future_.cancel(walk.message())) return false;
+  if (!forwards_ || !future_.cancel(walk.message())) return false;
   walk.has_ended();
   return true;
 }

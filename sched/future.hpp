@@ -56,7 +56,8 @@ class FutureBase : public Resource {
   /// One task's wait.
   class Wait final : public heirloop::Wait {
    public:
-    explicit Wait(FutureBase& future) noexcept : future_(future), node_(*this) {}
+    /// Not `forwards`: a cancel of the waiter ends the wait, not the future.
+    explicit Wait(FutureBase& future, bool forwards = true) noexcept : future_(future), forwards_(forwards), node_(*this) {}
     bool await_ready() const noexcept { return future_.done_; }
     void await_suspend(std::coroutine_handle<> frame);
     void await_resume() const;
@@ -67,6 +68,7 @@ class FutureBase : public Resource {
    private:
     friend class FutureBase;
     FutureBase& future_;
+    const bool forwards_;
     WaitNode node_;
     bool owner_died_ = false;
   };
@@ -165,6 +167,12 @@ class Future {
   bool done() const { return state_.checked().done(); }
   bool cancelled() const { return state_.checked().result.is_cancelled(); }
 
+  /// Whether the outcome is an exception, other than by a cancel. Leaves it unseen.
+  bool failed() const {
+    const detail::Result<T>& result = state_.checked().result;
+    return result.has_error() && !result.is_cancelled();
+  }
+
   /// The value, or throws the exception that was set.
   /// Errors: InvalidStateError when not done; Cancelled when the future was cancelled.
   decltype(auto) result() const { return std::as_const(fetched().result).peek(); }
@@ -211,7 +219,13 @@ class Future {
   /// cancel of the waiter cancels the future.
   /// Errors: the exception that was set; Cancelled; BrokenPromise; OwnerDied when the named owner ends while this waits;
   /// DeadlockError when the named owner waits, directly or not, for the caller. Cost: O(log n) in the number of awaiters.
-  auto operator co_await() const { return Awaiter(*this); }
+  auto operator co_await() const { return Awaiter(*this, true); }
+
+  /// The same, but a cancel of the waiter does not go to the future: `co_await shield(future)`.
+  auto shielded() const { return Awaiter(*this, false); }
+
+  /// Waits as `shielded` until the outcome is there, and leaves it unseen.
+  auto until_done() const { return UntilDone(*this); }
 
  private:
   template <class U>
@@ -225,28 +239,38 @@ class Future {
     return state;
   }
 
-  class Awaiter {
+  class UntilDone {
    public:
-    explicit Awaiter(const Future& future) : state_(future.state_), wait_(state_.checked()) {}
-    Awaiter(const Awaiter&) = delete;
-    Awaiter& operator=(const Awaiter&) = delete;
+    explicit UntilDone(const Future& future, bool forwards = false)
+        : state_(future.state_), wait_(state_.checked(), forwards) {}
+    UntilDone(const UntilDone&) = delete;
+    UntilDone& operator=(const UntilDone&) = delete;
 
     bool await_ready() const noexcept { return wait_.await_ready(); }
     void await_suspend(std::coroutine_handle<> frame) { wait_.await_suspend(frame); }
+    void await_resume() { wait_.await_resume(); }
+
+   protected:
+    detail::FutureRef<T> state_;
+
+   private:
+    detail::FutureBase::Wait wait_;
+  };
+
+  class Awaiter : public UntilDone {
+   public:
+    using UntilDone::UntilDone;
     T await_resume() {
-      wait_.await_resume();
-      state_.checked().mark_fetched();
-      auto& result = state_.checked().result;
+      UntilDone::await_resume();
+      detail::FutureState<T>& state = this->state_.checked();
+      state.mark_fetched();
+      auto& result = state.result;
       if constexpr (std::is_void_v<T> || std::is_reference_v<T> || !std::is_copy_constructible_v<T>) {
         return result.take();
       } else {
         return T(std::as_const(result).peek());
       }
     }
-
-   private:
-    detail::FutureRef<T> state_;
-    detail::FutureBase::Wait wait_;
   };
 
   detail::FutureRef<T> state_;

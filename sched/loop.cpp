@@ -23,7 +23,7 @@ std::unique_ptr<Policy> first_policy(const LoopOptions& options) {
 }  // namespace
 
 Loop::Loop(Driver& driver, const LoopOptions& options)
-    : driver_(driver), ready_(first_policy(options)), options_(options), life_(nullptr) {
+    : driver_(driver), ready_(first_policy(options)), options_(options) {
   if (options.step_budget.count() <= 0) throw std::invalid_argument("step_budget must be longer than zero");
   if (options.slow_step && options.slow_step->count() <= 0) {
     throw std::invalid_argument("slow_step must be longer than zero; leave it empty to watch nothing");
@@ -380,14 +380,13 @@ bool Loop::withdraw(Task& task) noexcept {
 
 // ---- exceptions from outside ----
 
-void Loop::throw_pending() {
+std::exception_ptr Loop::take_pending() noexcept {
   Task& task = *this_thread.task;
   task.pending_ = Task::Pending::nothing;
-  std::exception_ptr error = std::exchange(task.pending_error_, nullptr);
   task.interrupter_ = nullptr;
   task.pending_limit_ = nullptr;
   if (task.time_limits_ != nullptr) TimeLimit::go_on(task);
-  std::rethrow_exception(std::move(error));
+  return std::exchange(task.pending_error_, nullptr);
 }
 
 void Loop::set_thrown(Task& task, std::exception_ptr error) {

@@ -189,16 +189,16 @@ class Loop {
     make_ready(task);
   }
 
-  /// At the start of every `await_resume` of a suspension: throws what is pending for the current task.
-  static void resumed() {
-    if (detail::this_thread.task->pending_ != Task::Pending::nothing) [[unlikely]] throw_pending();
+  /// At the start of every `await_resume` of a suspension: throws what is pending for the current task. The throw is part of the
+  /// coroutine: each function between it and who catches would cost the unwinder a look.
+  [[gnu::always_inline]] static void resumed() {
+    if (detail::this_thread.task->pending_ != Task::Pending::nothing) [[unlikely]] std::rethrow_exception(take_pending());
   }
 
   /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
   /// or the step is over its budget.
   bool should_yield() noexcept {
-    return (driver_.look() | inbox_.look()) != 0 || ready_.precedes(step_->key(), step_->urgency()) ||
-           ((++checkpoints_ % 16 == 0) && over_budget());
+    return (driver_.look() | inbox_.look()) != 0 || is_preceded() || ((++checkpoints_ % 16 == 0) && over_budget());
   }
 
   /// For operations that need not wait: every 64th of them counts as a checkpoint, so that a task which never blocks
@@ -224,10 +224,8 @@ class Loop {
 
   template <class T>
   PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
-    if (special_creation_) [[unlikely]] return create_specially(std::move(coro), options);
-    PriorityTask<T> task = make_task(std::move(coro), options);
-    start(*task.get(), options);
-    return task;
+    if (special_creation_) [[unlikely]] return create_decided(std::move(coro), decided(options));
+    return create_decided(std::move(coro), options);
   }
 
   /// `create_task` in parts, for who must know the task before its first line: what was made must be started, with the same
@@ -399,7 +397,7 @@ class Loop {
 
   [[noreturn]] static void no_loop();
   [[noreturn]] static void wrong_thread();
-  [[noreturn]] static void throw_pending();
+  [[gnu::cold]] static std::exception_ptr take_pending() noexcept;
   [[noreturn]] void nested_too_deep() const;
 
   // Every step goes through these: they are inlined into the loops that call them.
@@ -410,8 +408,7 @@ class Loop {
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
   template <class T>
-  [[gnu::noinline]] PriorityTask<T> create_specially(Coro<T>&& coro, TaskOptions options) {
-    decide(options);
+  PriorityTask<T> create_decided(Coro<T>&& coro, const TaskOptions& options) {
     PriorityTask<T> task = make_task(std::move(coro), options);
     start(*task.get(), options);
     return task;
@@ -429,6 +426,15 @@ class Loop {
   template <class Done>
   void turn_until(Done done);
   class Deadline;
+
+  /// A ready entry precedes the current one. Asks the queue only when something has changed there, or in another step.
+  bool is_preceded() noexcept {
+    const std::uint64_t changes = ready_.changes() + dispatches_;
+    if (changes == not_preceded_at_) [[likely]] return false;
+    if (ready_.precedes(step_->key(), step_->urgency())) return true;
+    if (!ready_.divides()) not_preceded_at_ = changes;
+    return false;
+  }
 
   void count_deadline(const Task& task) noexcept {
     if (task.deadline_ns_ < now_ns_) [[unlikely]] ++missed_deadlines_;
@@ -470,6 +476,7 @@ class Loop {
 
   std::uint64_t dispatches_ = 0;
   Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
+  std::uint64_t not_preceded_at_ = 0;  // the changes as the queue said so; each of them only grows, so the sum tells all
   unsigned checkpoints_ = 0;
   unsigned unblocked_ = 0;
   std::uint64_t budget_step_ = 0;  // the dispatch in which the clock was last read for the budget, and what it said
@@ -488,7 +495,7 @@ class Loop {
   TaskList tasks_;      // registered and not done, last created first
   TaskList unfetched_;  // ended with an exception that nobody has seen
   TaskFactory task_factory_;
-  detail::LoopLife* life_ = new detail::LoopLife(*this);
+  detail::LoopLife* life_ = nullptr;
 };
 
 inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)

@@ -7,6 +7,7 @@
 // 2. What leaves the block is the block's own `Cancelled` only when nobody else has cancelled the task meanwhile.
 #pragma once
 
+#include <exception>
 #include <string>
 
 #include <heirloop/sched/shield.hpp>
@@ -33,7 +34,7 @@ class OwnCancel {
   bool others_have_cancelled() const noexcept { return Shield::requests_let_through(task_) > before_ + (sent_ ? 1 : 0); }
 
   /// At the end of the block. True when a cancel was sent and no other is left: a `Cancelled` that leaves the block is its
-  /// own. One that was not delivered is withdrawn.
+  /// own. One that was not delivered is withdrawn, unless it stands for others as well.
   bool take_back() noexcept;
 
  private:
@@ -41,6 +42,8 @@ class OwnCancel {
   const Shield* scope_;
   int before_;  // cancel requests as the block began
   bool sent_ = false;
+  int requests_as_sent_ = 0;
+  std::exception_ptr pending_;  // what it sent, when nothing was pending before; null when it was passed on
 };
 
 }  // namespace heirloop::detail

@@ -125,6 +125,7 @@ void ReadyQueue::rekey(Entry& entry, std::int64_t key) {
 
 /// Into the ring of its level when that keeps the ring in order, else into the heap.
 void ReadyQueue::place(Entry& entry) {
+  ++moves_;
   const std::uint32_t part = part_of(entry.urgency_);
   Level* level = level_for(entry, part);
   if (level != nullptr) {
@@ -137,6 +138,7 @@ void ReadyQueue::place(Entry& entry) {
 }
 
 void ReadyQueue::push_on_heap(Part& part, Entry& entry) {
+  ++moves_;
   part.heap.push(entry, order_);
   if (entry.key_ < other_key_) other_key_ = entry.key_;
   became_ready(part);

@@ -219,6 +219,10 @@ class ReadyQueue {
     return first != nullptr && first->key_ < key;
   }
 
+  /// Grows whenever a ready entry may have come to precede the running one. Under a policy that divides that also hangs on time.
+  std::uint64_t changes() const noexcept { return arrivals_ + moves_; }
+  bool divides() const noexcept { return division_ != nullptr; }
+
   /// The ready entries without a position, in no order.
   template <class F>
   void for_each_ordinary(F&& visit) const {
@@ -349,6 +353,7 @@ class ReadyQueue {
   std::int64_t other_key_ = nothing;
   std::int64_t time_mask_ = 0;
   std::uint64_t arrivals_ = 0;
+  std::uint64_t moves_ = 0;  // of ready entries to another place
   detail::PositionalList positional_;
   Entry* no_entry_ = nullptr;
   Level no_level_;  // the current one between the turns of a policy that divides: always empty

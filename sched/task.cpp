@@ -19,6 +19,8 @@ bool handling_cancelled() noexcept {
   return type != nullptr && *type == typeid(Cancelled);
 }
 
+std::exception_ptr taken(std::exception_ptr& error) noexcept { return std::move(error); }
+
 void root_failed() noexcept { this_thread.task->failed_ = true; }
 
 void check_first_line() {

@@ -25,20 +25,26 @@ OwnCancel::OwnCancel()
 
 void OwnCancel::send(std::string message) {
   sent_ = true;
+  const bool goes_first = task_.pending_ != Task::Pending::cancel;
   CancelWalk walk(Cancelled(std::move(message)), nullptr, scope_);
   task_.loop().deliver(task_, walk);
+  if (goes_first && task_.pending_ == Task::Pending::cancel) pending_ = task_.pending_error_;
+  requests_as_sent_ = Shield::requests_let_through(task_);
 }
 
 bool OwnCancel::take_back() noexcept {
   if (!std::exchange(sent_, false)) return false;
+  const std::exception_ptr own = std::exchange(pending_, nullptr);
+  const bool stands_for_others = Shield::requests_let_through(task_) > requests_as_sent_;
   if (task_.cancel_requests_ > 0) --task_.cancel_requests_;
-  if (Shield::requests_let_through(task_) > before_) return false;
-  if (task_.pending_ == Task::Pending::cancel) {
+  const bool alone = Shield::requests_let_through(task_) <= before_;
+  if (task_.pending_ == Task::Pending::cancel && (alone || (task_.pending_error_ == own && !stands_for_others))) {
     task_.pending_ = Task::Pending::nothing;
     task_.pending_error_ = nullptr;
     task_.pending_limit_ = nullptr;
   }
-  return true;
+  if (alone) TimeLimit::cancel_taken_back(task_);
+  return alone;
 }
 
 }  // namespace detail
@@ -105,8 +111,12 @@ void TimeLimit::go() noexcept {
   TimeLimit* other = task.pending_limit_;
   if (other == nullptr) {
     due_ = task.pending_ == Task::Pending::thrown;
-    // A pending cancel goes through; when it is that of a block inside, which takes it back, the request that this adds is left.
-    if (task.pending_ == Task::Pending::cancel && sends_ == Sends::cancel) cancel_.send("a time limit has passed");
+    // A pending cancel goes through. When it is that of a block inside, which takes it back, the request that this adds is left, or
+    // an interrupt comes then.
+    if (task.pending_ == Task::Pending::cancel) {
+      if (sends_ == Sends::cancel) cancel_.send("a time limit has passed");
+      overtaken_ = sends_ == Sends::interrupt;
+    }
     if (task.pending_ != Task::Pending::nothing) return;
   } else {
     if (!other->is_inside(*this)) return;
@@ -117,7 +127,8 @@ void TimeLimit::go() noexcept {
     if (task.pending_ == Task::Pending::cancel) task.pending_limit_ = this;
   } else {
     task.pending_ = Task::Pending::thrown;
-    task.pending_error_ = std::make_exception_ptr(TimeoutInterrupt(this));
+    number_ = detail::next_arrival();
+    task.pending_error_ = std::make_exception_ptr(TimeoutInterrupt(number_));
     task.pending_limit_ = this;
     if (task.state_ != TaskState::running) task.loop().withdraw(task);
   }
@@ -145,6 +156,14 @@ void TimeLimit::stay_due() noexcept {
 void TimeLimit::go_on(Task& task) noexcept {
   for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
     if (std::exchange(limit->due_, false)) task.loop().set_timer_after(*limit, 0);
+  }
+}
+
+void TimeLimit::cancel_taken_back(Task& task) noexcept {
+  for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
+    if (!limit->overtaken_ || limit->cancel_.others_have_cancelled()) continue;
+    limit->overtaken_ = false;
+    task.loop().set_timer_after(*limit, 0);
   }
 }
 

@@ -12,7 +12,8 @@
 // 1. Until it has passed its task is under a time limit: no wait of it that a cancel ends is a deadlock.
 // 2. It is delivered at most once, and never after its block was left.
 // 3. A pending cancel goes through, a pending throw goes first; of two limits the outer wins, of equal ones alone. All that
-//    have passed say so by `expired()`.
+//    have passed say so by `expired()`. A cancel that a block inside sent itself, and takes back, does not use a limit up.
+// 4. A cancel that the wait passes on is delivered to what is awaited: whoever interrupts the task then, takes its place.
 #pragma once
 
 #include <chrono>
@@ -47,6 +48,9 @@ class TimeLimit : private Timer {
   /// It is still going to be sent: it has a date, or waits for what keeps it back.
   bool is_pending() const noexcept { return is_set() || due_; }
 
+  /// Whether this interrupt is the one that it has sent.
+  bool has_sent(const TimeoutInterrupt& interrupt) const noexcept { return interrupt.number() == number_; }
+
   /// No shield that stays up keeps it from its task.
   bool reaches_its_task() const noexcept;
 
@@ -59,6 +63,7 @@ class TimeLimit : private Timer {
  private:
   friend class Loop;
   friend class Shield;
+  friend class detail::OwnCancel;
   static void fired(Timer& timer) noexcept { static_cast<TimeLimit&>(timer).passed(); }
   void passed() noexcept;
   void go() noexcept;
@@ -71,12 +76,17 @@ class TimeLimit : private Timer {
   /// What kept the task's limits back has gone.
   static void go_on(Task& task) noexcept;
 
+  /// A block has taken back a cancel of its own: what it overtook goes on.
+  static void cancel_taken_back(Task& task) noexcept;
+
   detail::OwnCancel cancel_;
   TimeLimit* outer_;
   Sends sends_;
   bool expired_ = false;
   bool due_ = false;
+  bool overtaken_ = false;  // an interrupt's time passed while a cancel was pending
   bool ended_ = false;
+  std::uint64_t number_ = 0;  // of the interrupt that it has sent; 0: none
 };
 
 }  // namespace heirloop

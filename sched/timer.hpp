@@ -55,6 +55,11 @@ class TimerQueue {
   bool has_undated() const noexcept { return undated_ != nullptr; }
   std::size_t size() const noexcept { return heap_.size(); }
 
+  /// So long after `now_ns`, or never.
+  static std::int64_t deadline(std::int64_t now_ns, std::int64_t span_ns) noexcept {
+    return span_ns > never - now_ns ? never : now_ns + span_ns;
+  }
+
   /// Fires `span_ns` after the next reading of the clock.
   void set_after(Timer& timer, std::int64_t span_ns) noexcept;
 
@@ -97,10 +102,6 @@ class TimerQueue {
   }
   void erase(Timer& timer) noexcept;
   void date(Timer& timer, std::int64_t now_ns);
-  static std::int64_t deadline(std::int64_t now_ns, std::int64_t span) noexcept {
-    return span > never - now_ns ? never : now_ns + span;
-  }
-
   Timer* undated_ = nullptr;  // last set first
   std::vector<Item> heap_;
   std::uint64_t orders_ = 0;

@@ -266,6 +266,99 @@ TEST(Wait, returns_when_it_is_told_to) {
   EXPECT_EQ(log.text(), "");
 }
 
+TEST(Wait, for_a_first_exception_does_not_return_for_a_cancelled_task) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    std::vector<PriorityTask<int>> tasks{create_task(give_after(9ms, 1)), create_task(fail_after(3ms, "two")),
+                                         create_task(give_after(9ms, 3))};
+    tasks[0].cancel();
+    const auto waited = co_await wait(tasks, ReturnWhen::first_exception);
+    EXPECT_EQ(waited.done, (std::vector{tasks[0], tasks[1]}));
+    EXPECT_EQ(loop_time().time_since_epoch() % 1s, 3ms);
+    EXPECT_THROW(tasks[1].result(), std::runtime_error);
+  }());
+}
+
+struct Futures {
+  Promise<int> one;
+  Promise<int> two;
+  std::vector<Future<int>> all{one.future(), two.future()};
+};
+
+TEST(Wait, for_futures_ends_as_for_tasks_and_leaves_their_outcomes_unseen) {
+  Sim sim;
+  LogCapture log;
+  sim.run([]() -> Coro<void> {
+    Futures futures;
+    const auto set = [](Promise<int>& one, Promise<int>& two) -> Coro<void> {
+      co_await sleep(1ms);
+      one.set_value(1);
+      co_await sleep(1ms);
+      two.set_exception(std::runtime_error("two"));
+    };
+    auto setting = create_task(set(futures.one, futures.two));
+    auto waited = co_await wait(futures.all, ReturnWhen::first_completed);
+    EXPECT_EQ(waited.done.size(), 1U);
+    EXPECT_EQ(waited.done[0].result(), 1);
+    waited = co_await wait(futures.all, ReturnWhen::first_exception, 500us);
+    EXPECT_EQ(waited.pending.size(), 1U);
+    waited = co_await wait(futures.all, ReturnWhen::first_exception);
+    EXPECT_EQ(waited.done.size(), 2U);
+    EXPECT_EQ(all_tasks().size(), 1U);  // who watched has gone
+    co_await setting;
+  }());
+  EXPECT_NE(log.text().find("a future failed, and nobody fetched its exception: "), std::string::npos) << log.text();
+}
+
+TEST(Wait, for_futures_leaves_them_alone_when_it_is_cancelled_and_lends_to_their_owners) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Futures futures;
+    auto owner = create_task(give_after(5ms, 0), {.priority = priority::low});
+    futures.two.set_owner(owner);
+    auto waiter = create_task([](std::vector<Future<int>> of) -> Coro<void> { co_await wait(std::move(of)); }(futures.all),
+                              {.priority = priority::high});
+    co_await sleep(1ms);
+    EXPECT_EQ(owner.effective_priority(), priority::high);
+    waiter.cancel();
+    co_await sleep(1ms);
+    EXPECT_TRUE(waiter.cancelled());
+    EXPECT_EQ(owner.effective_priority(), priority::low);
+    EXPECT_FALSE(futures.all[1].done());
+    futures.one.set_value(1);
+    futures.two.set_value(2);
+    EXPECT_EQ(co_await shield(futures.all[1]), 2);
+  }());
+}
+
+TEST(Wait, for_a_future_that_depends_on_who_waits_is_a_deadlock) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Promise<int> promise;
+    promise.set_owner(current_task());
+    const std::vector<Future<int>> futures(1, promise.future());
+    EXPECT_THROW(co_await wait(futures), DeadlockError);
+    auto completed = as_completed(futures);
+    EXPECT_THROW(co_await completed.next(), DeadlockError);
+    promise.set_value(1);
+  }());
+}
+
+TEST(Shield, of_a_future_keeps_a_cancel_from_it) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Promise<int> promise;
+    auto waiter = create_task([](Future<int> of) -> Coro<void> { co_await shield(of); }(promise.future()));
+    co_await sleep(1ms);
+    waiter.cancel();
+    co_await sleep(1ms);
+    EXPECT_TRUE(waiter.cancelled());
+    EXPECT_FALSE(promise.cancelled());
+    promise.set_value(1);
+    EXPECT_EQ(co_await shield(promise.future()), 1);
+  }());
+}
+
 TEST(Wait, does_not_pass_a_cancel_on) {
   Sim sim;
   sim.run([]() -> Coro<void> {
@@ -296,12 +389,46 @@ TEST(AsCompleted, gives_tasks_as_they_end) {
   }());
 }
 
+TEST(AsCompleted, gives_futures_as_they_are_set) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Futures futures;
+    const auto set = [](Promise<int>& first, Promise<int>& second) -> Coro<void> {
+      co_await sleep(1ms);
+      first.set_value(2);
+      second.set_value(1);
+    };
+    auto setting = create_task(set(futures.two, futures.one));
+    std::vector<int> order;
+    auto completed = as_completed(futures.all);
+    while (auto future = co_await completed.next()) order.push_back(future.result());
+    EXPECT_EQ(order, (std::vector{2, 1}));
+    co_await setting;
+  }());
+}
+
+TEST(AsCompleted, under_a_timeout_gives_those_that_were_in_time) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    std::vector<PriorityTask<int>> tasks{create_task(give_after(9ms, 9)), create_task(give_after(1ms, 1)),
+                                         create_task(give_after(2ms, 2))};
+    auto completed = as_completed(tasks, 5ms);
+    EXPECT_EQ((co_await completed.next()).result(), 1);
+    co_await sleep(6ms);
+    EXPECT_EQ((co_await completed.next()).result(), 2);
+    EXPECT_THROW(co_await completed.next(), TimeoutError);
+    EXPECT_EQ(co_await tasks[0], 9);  // goes on
+    EXPECT_EQ((co_await completed.next()).result(), 9);
+    EXPECT_FALSE(co_await completed.next());
+  }());
+}
+
 TEST(AsCompleted, a_wait_that_is_cancelled_loses_nothing) {
   Sim sim;
   sim.run([]() -> Coro<void> {
     std::vector<PriorityTask<int>> tasks{create_task(give_after(2ms, 1)), create_task(give_after(3ms, 2))};
     auto completed = as_completed(tasks);
-    auto waiter = create_task([](AsCompleted<int>& of) -> Coro<void> { co_await of.next(); }(completed));
+    auto waiter = create_task([](AsCompleted<PriorityTask<int>>& of) -> Coro<void> { co_await of.next(); }(completed));
     co_await sleep(1ms);
     waiter.cancel();
     co_await sleep(5ms);

@@ -136,27 +136,104 @@ TEST(HardLimits, what_runs_inside_a_shield_knows_nothing_of_a_cancel_that_is_kep
 }
 
 TEST(HardLimits, one_that_passes_while_a_groups_own_cancel_is_pending_comes_behind_the_group) {
+  const auto behind_the_group = [](const auto& limited) {
+    Sim sim;
+    sim.run([](Sim& of, const auto& under) -> Coro<void> {
+      Order order;
+      const auto child = [](Sim& s) -> Coro<void> {
+        co_await sleep(1ms);
+        s.driver.advance(5ms);  // the limit passes in the step in which it fails
+        throw std::runtime_error("failed");
+      };
+      const auto body = [&]() -> Coro<void> {
+        const auto group = [&](TaskGroup& in) -> Coro<void> {
+          in.start_soon(child(of));
+          co_await sleep(90ms);
+        };
+        order.push_back(co_await ending(with_task_group(group)));
+        co_await sleep(90ms);
+        order.push_back("not reached");
+      };
+      order.push_back(co_await ending(under(body)));
+      EXPECT_EQ(order, (Order{"ExceptionGroup", "TimeoutError"}));
+      EXPECT_EQ(current_task().cancelling(), 0U);
+    }(sim, limited));
+  };
+  behind_the_group([](const auto& body) { return timeout(3ms, body); });
+  behind_the_group([](const auto& body) { return task_timeout(3ms, body); });
+}
+
+TEST(HardLimits, an_interrupt_that_passes_while_a_users_cancel_is_pending_does_not_hit_the_clean_up) {
   Sim sim;
   sim.run([](Sim& of) -> Coro<void> {
     Order order;
-    const auto child = [](Sim& s) -> Coro<void> {
+    const auto clean_up = [&]() -> Coro<void> {
+      order.push_back(co_await ending(with_task_group([](TaskGroup& in) -> Coro<void> {
+        in.start_soon(fail_after(1ms));  // sends a cancel, and takes it back
+        co_await sleep(9ms);
+      })));
       co_await sleep(1ms);
-      s.driver.advance(5ms);  // the limit passes in the step in which it fails
-      throw std::runtime_error("failed");
+      order.push_back("cleaned up");
     };
-    const auto body = [&]() -> Coro<void> {
+    auto task = create_task(ending(task_timeout(3ms, [&] { return ensure([] { return sleeping(90ms); }, clean_up); })));
+    co_await sleep(1ms);
+    of.driver.advance(5ms);  // the limit passes behind this step, before the cancel is delivered
+    task.cancel("stop");
+    order.push_back(co_await task);
+    EXPECT_EQ(order, (Order{"ExceptionGroup", "cleaned up", "Cancelled: stop"}));
+  }(sim));
+}
+
+TEST(HardLimits, a_groups_own_cancel_stays_in_the_group_when_the_body_has_swallowed_another) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto fails_at_once = []() -> Coro<void> {
+      throw std::runtime_error("failed");
+      co_return;
+    };
+    const auto owner = [&]() -> Coro<void> {
       const auto group = [&](TaskGroup& in) -> Coro<void> {
-        in.start_soon(child(of));
-        co_await sleep(90ms);
+        order.push_back(co_await ending(sleeping(9ms)));
+        in.create_task(fails_at_once(), {.eager_start = true});  // its cancel is pending as the body ends
       };
       order.push_back(co_await ending(with_task_group(group)));
-      co_await sleep(90ms);
-      order.push_back("not reached");
+      order.push_back(co_await ending(sleeping(1ms)));
     };
-    order.push_back(co_await ending(timeout(3ms, body)));
-    EXPECT_EQ(order, (Order{"ExceptionGroup", "TimeoutError"}));
-    EXPECT_EQ(current_task().cancelling(), 0U);
-  }(sim));
+    auto task = create_task(owner());
+    co_await sleep(1ms);
+    task.cancel("stop");
+    co_await task;
+    EXPECT_EQ(order, (Order{"Cancelled: stop", "ExceptionGroup", "value"}));
+    EXPECT_EQ(task.cancelling(), 1U);
+  }());
+}
+
+TEST(HardLimits, an_interrupt_in_a_group_of_exceptions_is_not_taken_for_that_of_a_later_limit) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    std::exception_ptr old;
+    for (int round = 0; round < 2; ++round) {  // the second limit lies where the first one did
+      const auto body = [&](TimeLimit& limit) -> Coro<void> {
+        try {
+          if (old) std::rethrow_exception(old);
+          co_await sleep(9ms);
+        } catch (const TimeoutInterrupt& interrupt) {
+          EXPECT_EQ(limit.has_sent(interrupt), round == 0);
+          old = std::current_exception();
+          throw;
+        }
+      };
+      bool foreign = false;
+      try {
+        co_await task_timeout(1ms, body);
+      } catch (const TimeoutError&) {
+      } catch (const TimeoutInterrupt&) {
+        foreign = true;
+      }
+      EXPECT_EQ(foreign, round == 1);
+    }
+  }());
 }
 
 TEST(HardLimits, one_inside_a_shield_is_not_won_over_by_an_equal_one_that_the_shield_keeps_back) {

@@ -156,7 +156,7 @@ struct WaitScene : TasksScene {
 TEST(StoppedGroups, wait_for_tasks_that_go_on) { stop_in_both_states<WaitScene>(21); }
 
 struct AsCompletedScene : TasksScene {
-  std::optional<AsCompleted<int>> completed;
+  std::optional<AsCompleted<PriorityTask<int>>> completed;
   std::multiset<int> given;
 
   Coro<bool> take_one() {

@@ -217,7 +217,7 @@ TEST(Timeout, the_body_of_a_task_timeout_sees_an_interrupt_that_tells_whose_it_i
       try {
         co_await sleep(9ms);
       } catch (const TimeoutInterrupt& interrupt) {
-        own = interrupt.is_of(limit);
+        own = limit.has_sent(interrupt);
         throw;
       }
     };
