@@ -4,6 +4,7 @@
 #include <heirloop/io/file.hpp>
 #include <heirloop/io/signals.hpp>
 #include <heirloop/io/tcp.hpp>
+#include <heirloop/runtime/async_generator.hpp>
 #include <heirloop/runtime/cancelling.hpp>
 #include <heirloop/runtime/ensure.hpp>
 #include <heirloop/runtime/gather.hpp>

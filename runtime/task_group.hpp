@@ -49,6 +49,7 @@ class TaskGroup final : private detail::TaskSet {
 
   /// Starts a task that belongs to the group. Its base priority is that of the current task unless given.
   /// Errors: InvalidStateError when the group is over or cancels its tasks; else as `heirloop::create_task`.
+  /// Cost: as that, and a recycled block.
   template <class T>
   PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
     Loop& loop = Loop::current();
@@ -65,10 +66,11 @@ class TaskGroup final : private detail::TaskSet {
   }
 
   /// Starts `function(status)`, a coroutine, as a task of the group, waits until it calls `status.started(value)` and gives
-  /// that value; the task goes on. It inherits the caller's urgency meanwhile.
+  /// that value; the task goes on. It inherits the caller's urgency meanwhile. The task is made as this is awaited: what the
+  /// options refer to must live until then.
   /// Suspends: until then, unless an eager start gets so far. Interrupt: the task is cancelled; the group awaits its end.
   /// Errors: what ends the task before it has called (it is no failure of the group then); InvalidStateError when it ends
-  /// without a call; else as `create_task`.
+  /// without a call; else as `create_task`. Cost: as that, two frames and a future, all recycled.
   template <class T = void, class Function>
   Coro<T> start(Function function, TaskOptions options = {}) {
     Loop& loop = Loop::current();
@@ -104,7 +106,7 @@ class TaskGroup final : private detail::TaskSet {
   std::size_t size() const noexcept { return TaskSet::size(); }
 
   /// Cancels every task of the group, last created first; what it awaits goes first when that is a task. The group takes no
-  /// more.
+  /// more. Cost: a cancel each.
   void cancel(const std::string& message = {});
 
   std::string describe() const override;
@@ -157,6 +159,7 @@ class TaskGroup final : private detail::TaskSet {
 /// cancelled and awaited first; the exception comes out as it is when nothing else failed.
 /// Errors: what the body threw when nothing else failed; an ExceptionGroup of all failures otherwise; `Cancelled` when the
 /// current task was cancelled and nothing failed; DeadlockError when a task of the group waits for the current task.
+/// Cost: two frames, and O(log n) for each child that ends in the number of what it holds; nothing allocates in steady state.
 template <class Body>
 auto with_task_group(Body body) -> std::invoke_result_t<Body&, TaskGroup&> {
   using Value = detail::Awaited<std::invoke_result_t<Body&, TaskGroup&>>;

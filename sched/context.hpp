@@ -338,6 +338,8 @@ struct ContextView {
 template <class T>
 class ContextAwaiter {
  public:
+  using hands_over = void;
+
   ContextAwaiter(Coro<T> coro, Context context)
       : coro_(std::move(coro)), context_(std::move(context)), awaiter_(coro_.operator co_await()) {}
   ContextAwaiter(const ContextAwaiter&) = delete;

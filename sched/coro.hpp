@@ -7,6 +7,8 @@
 //    deep the chain.
 // 2. A frame is destroyed directly only when it was never started or has ended.
 // 3. The outcome is written straight to where the awaiter wants it.
+// 4. Every await that would suspend is refused while a call runs coroutines to their end (drive.hpp), before its awaiter has
+//    done anything. Cost: a comparison with memory, in awaits that suspend.
 #pragma once
 
 #include <coroutine>
@@ -14,6 +16,7 @@
 #include <utility>
 
 #include <heirloop/sched/contract.hpp>
+#include <heirloop/sched/drive.hpp>
 #include <heirloop/sched/errors.hpp>
 #include <heirloop/sched/frame_pool.hpp>
 #include <heirloop/sched/result.hpp>
@@ -32,9 +35,12 @@ void root_failed() noexcept;
 /// Throws what is pending for the current task, if anything; at the first line of a task.
 void check_first_line();
 
-#ifndef HEIRLOOP_NO_AWAIT_PLACES
-/// What a frame awaits, behind the note of where. (g++ 12 copies an awaiter that `await_transform` hands through as a
-/// reference, so this stands in for it.)
+/// An awaiter that only names the frame which goes on: no wait of the task's.
+template <class Awaiter>
+concept HandsOver = requires { typename std::remove_reference_t<Awaiter>::hands_over; };
+
+/// What a frame awaits, behind the note of where and the question whether it may wait. (g++ 12 copies an awaiter that
+/// `await_transform` hands through as a reference, so this stands in for it.)
 template <class Awaiter>
 class Placed {
  public:
@@ -46,6 +52,9 @@ class Placed {
   bool await_ready() { return awaiter_.await_ready(); }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> frame) {
+    if constexpr (!HandsOver<Awaiter>) {
+      if (this_thread.drive != nullptr) [[unlikely]] refuse_wait(frame.promise().where);
+    }
     return awaiter_.await_suspend(frame);
   }
   [[gnu::always_inline]] decltype(auto) await_resume() { return awaiter_.await_resume(); }
@@ -53,15 +62,17 @@ class Placed {
  private:
   Awaiter awaiter_;
 };
-#endif
 
 class CoroPromiseBase {
  public:
-#ifndef HEIRLOOP_NO_AWAIT_PLACES
   /// Notes the place of each await. Cost: a store.
   template <class A>
+#ifndef HEIRLOOP_NO_AWAIT_PLACES
   auto await_transform(A&& awaitable, std::source_location place = std::source_location::current()) {
     where = place;
+#else
+  auto await_transform(A&& awaitable) {
+#endif
     if constexpr (requires { std::forward<A>(awaitable).operator co_await(); }) {
       const auto get = [&] { return std::forward<A>(awaitable).operator co_await(); };
       return Placed<decltype(get())>(get);
@@ -70,7 +81,6 @@ class CoroPromiseBase {
       return Placed<std::remove_reference_t<A>&>(get);
     }
   }
-#endif
 
   static void* operator new(std::size_t size) { return FramePool::allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { FramePool::deallocate(memory, size); }
@@ -201,6 +211,8 @@ class CoroPromise<void> final : public CoroPromiseResult<void> {
 template <class T>
 class CoroAwaiter {
  public:
+  using hands_over = void;
+
   explicit CoroAwaiter(typename Coro<T>::Handle child) noexcept : child_(child) {}
   CoroAwaiter(const CoroAwaiter&) = delete;
   CoroAwaiter& operator=(const CoroAwaiter&) = delete;

@@ -1,7 +1,7 @@
 // The exceptions of the scheduler.
 //
-// What a program does wrong derives from std::exception. What comes from outside to end a wait (`Cancelled`,
-// `InterruptException`) does not, so that `catch (const std::exception&)` can't swallow it.
+// What a program does wrong derives from std::exception. What comes from outside to end a wait or a coroutine (`Cancelled`,
+// `InterruptException`, `GeneratorExit`) does not, so that `catch (const std::exception&)` can't swallow it.
 #pragma once
 
 #include <cstdint>
@@ -141,6 +141,10 @@ class TimeoutInterrupt : public InterruptException {
  private:
   std::uint64_t number_;
 };
+
+/// Thrown at the suspension of a coroutine that its holder closes, such as a generator, to make it end. Who waits or yields
+/// in answer gets an error that names the place, unless the close can wait for that. Not a std::exception.
+class GeneratorExit final {};
 
 /// A readable text for any exception, whatever its type; for logs.
 std::string describe_exception(const std::exception_ptr& error);

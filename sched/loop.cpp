@@ -181,6 +181,7 @@ void Loop::turn_until(Done done) {
     throw InvalidStateError("a loop runs in this thread already");
   }
   this_thread.loop = this;
+  this_thread.drive = nullptr;
   while (!done()) turn();
 }
 
@@ -193,7 +194,8 @@ void Loop::run_until_done(const TaskRef& task) {
 /// Presses those who do not end.
 class Loop::Deadline : private Timer {
  public:
-  explicit Deadline(Loop& loop) : Timer(fired), loop_(loop) { set(); }
+  /// It counts `from` what the loop asked them for.
+  Deadline(Loop& loop, const char* from) : Timer(fired), loop_(loop), from_(from) { set(); }
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
   ~Deadline() {
@@ -218,8 +220,8 @@ class Loop::Deadline : private Timer {
   void press() noexcept {
     ++round_;
     for (Task* task = loop_.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
-      logger().error("{} has not ended {} after its cancel by the end of the loop: it is {}", task->name(),
-                     std::chrono::duration<double>(*loop_.options_.end_deadline * round_), describe_place(*task));
+      logger().error("{} has not ended {} after {} by the end of the loop: it is {}", task->name(),
+                     std::chrono::duration<double>(*loop_.options_.end_deadline * round_), from_, describe_place(*task));
     }
     if (!all_are_leaving()) ++ignored_;
     contract(ignored_ <= most_ignored, "every task ends when it is cancelled; those named in the log do not");
@@ -230,35 +232,64 @@ class Loop::Deadline : private Timer {
   }
 
   Loop& loop_;
+  const char* from_;
   int round_ = 0;
   int ignored_ = 0;
 };
 
-void Loop::finish() {
-  Deadline deadline(*this);
-  std::uint64_t told = 0;  // ids below: cancelled. Tasks that come while the others end are cancelled as well.
-  const auto end_tasks = [&] {
-    turn_until([&] {
-      if (told != next_task_id_) {
-        for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
-          cancel(*task, "the loop ends");
-        }
-        told = next_task_id_;
+/// `told`: those with lesser ids were cancelled. Tasks that come while the others end are cancelled as well.
+void Loop::end_tasks(std::uint64_t& told) {
+  const Deadline deadline(*this, "its cancel");
+  turn_until([&] {
+    if (told != next_task_id_) {
+      for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
+        cancel(*task, "the loop ends");
       }
-      return tasks_.first() == nullptr;
-    });
+      told = next_task_id_;
+    }
+    return tasks_.first() == nullptr;
+  });
+}
+
+/// One after another: the last that began may be what an earlier one holds, and be dropped by its end.
+void Loop::close_open_frames() {
+  while (open_frames_.newest() != nullptr) {
+    const Deadline deadline(*this, "its start");
+    const auto closing = make_task(close_newest(), {});
+    start(*closing.get(), {});
+    turn_until([&] { return closing.done(); });
+  }
+}
+
+/// The frame is looked up as the task begins: until then anybody may drop it.
+Coro<void> Loop::close_newest() {
+  detail::OpenFrame* frame = open_frames_.newest();
+  if (frame == nullptr) co_return;
+  this_thread.task->set_name("the close of what stood open at " + detail::place_text(frame->where));
+  detail::OpenFrames::remove(*frame);
+  co_await frame->close();
+}
+
+void Loop::finish() {
+  std::uint64_t told = 0;
+  const auto end_all = [&] {
+    do {
+      end_tasks(told);
+      close_open_frames();
+    } while (tasks_.first() != nullptr);
   };
-  end_tasks();
+  end_all();
   // Who posts from here on sees that the loop has ended; what came before it is run.
   ended_.store(true, std::memory_order_seq_cst);
   if (inbox_.any_ordered()) take_posts();
   turn_until([this, handles = ready_.size()]() mutable { return ready_.empty() || handles-- == 0; });
-  end_tasks();
+  end_all();
   while (Task* task = unfetched_.first()) forget_unfetched(*task);
 }
 
 void Loop::run_nested(Task& task) {
   const detail::ThisThread before = this_thread;
+  this_thread.drive = nullptr;
   ++nested_;
   run_task(task);
   if (!task.done()) register_task(task);

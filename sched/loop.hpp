@@ -22,6 +22,7 @@
 #include <heirloop/sched/callback.hpp>
 #include <heirloop/sched/driver.hpp>
 #include <heirloop/sched/group.hpp>
+#include <heirloop/sched/open_frame.hpp>
 #include <heirloop/sched/ready_queue.hpp>
 #include <heirloop/sched/task.hpp>
 #include <heirloop/sched/this_thread.hpp>
@@ -107,7 +108,8 @@ class Loop {
   /// Cancels every task that is left once, last created first, also one that has swallowed a cancel before, and
   /// dispatches until all have ended, and the handles that are there then; logs exceptions that nobody fetched. Who has not
   /// ended after `end_deadline` is named in the log and cancelled again, shielded or not; who ignores three of these ends the
-  /// program, with the place named.
+  /// program, with the place named. Generators that have begun and not ended by then are closed, last begun first, each in a
+  /// task of its own, which has `end_deadline` for itself; what comes out of them is logged.
   void finish();
 
   const LoopOptions& options() const noexcept { return options_; }
@@ -189,16 +191,20 @@ class Loop {
     make_ready(task);
   }
 
-  /// At the start of every `await_resume` of a suspension: throws what is pending for the current task. The throw is part of the
-  /// coroutine: each function between it and who catches would cost the unwinder a look.
+  /// At the start of every `await_resume` of a suspension: throws what is pending for the current task. Inside a call in which
+  /// nothing may wait it stays pending. The throw is part of the coroutine: each function between it and who catches would cost
+  /// the unwinder a look.
   [[gnu::always_inline]] static void resumed() {
-    if (detail::this_thread.task->pending_ != Task::Pending::nothing) [[unlikely]] std::rethrow_exception(take_pending());
+    if (detail::this_thread.task->pending_ == Task::Pending::nothing) [[likely]] return;
+    if (detail::this_thread.drive == nullptr) std::rethrow_exception(take_pending());
   }
 
   /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
   /// or the step is over its budget.
+  /// Never where nothing may wait.
   bool should_yield() noexcept {
-    return (driver_.look() | inbox_.look()) != 0 || is_preceded() || ((++checkpoints_ % 16 == 0) && over_budget());
+    return ((driver_.look() | inbox_.look()) != 0 || is_preceded() || ((++checkpoints_ % 16 == 0) && over_budget())) &&
+           detail::this_thread.drive == nullptr;
   }
 
   /// For operations that need not wait: every 64th of them counts as a checkpoint, so that a task which never blocks
@@ -365,6 +371,9 @@ class Loop {
   /// From any thread: `completion`, which is none of the loop's memory, is called between two steps. It runs no user code.
   void post_completion(Callback& completion) noexcept;
 
+  /// A frame that has begun here, and has to end before the loop does.
+  void add_open(detail::OpenFrame& frame) noexcept { open_frames_.add(frame); }
+
   /// Takes what other threads have posted: completions are called, the rest becomes ready. The loop does so by itself
   /// while it runs.
   void take_posts() noexcept;
@@ -426,6 +435,9 @@ class Loop {
   template <class Done>
   void turn_until(Done done);
   class Deadline;
+  void end_tasks(std::uint64_t& told);
+  void close_open_frames();
+  Coro<void> close_newest();
 
   /// A ready entry precedes the current one. Asks the queue only when something has changed there, or in another step.
   bool is_preceded() noexcept {
@@ -493,6 +505,7 @@ class Loop {
   std::uint64_t next_task_id_ = 1;
   bool special_creation_ = false;  // by a factory, or eager
   TaskList tasks_;      // registered and not done, last created first
+  detail::OpenFrames open_frames_;
   TaskList unfetched_;  // ended with an exception that nobody has seen
   TaskFactory task_factory_;
   detail::LoopLife* life_ = nullptr;

@@ -1,4 +1,5 @@
 // Steady state allocates nothing: spawns, yields, positions, priorities, locks, conditions and timers under each policy.
+#include <heirloop/runtime/async_generator.hpp>
 #include <heirloop/sched/context.hpp>
 #include <heirloop/sched/scheduling.hpp>
 #include <heirloop/sync/condition.hpp>
@@ -83,6 +84,36 @@ TEST_P(Allocation, none_among_more_priorities_than_rings) {
     EXPECT_EQ(allocations() - before, 0U);
     stop = true;
     co_await sleep(1ms);
+  }());
+}
+
+AsyncGenerator<int> doubled(AsyncGenerator<int> source) {
+  while (const auto value = co_await source.next()) co_yield *value * 2;
+}
+
+AsyncGenerator<int> count_to(int last) {
+  for (int i = 0; i < last; ++i) {
+    if (i % 16 == 0) co_await sleep(0);
+    co_yield i;
+  }
+}
+
+Coro<void> round_of_generators() {
+  auto numbers = doubled(count_to(50));
+  int sum = 0;
+  while (const auto value = co_await numbers.next()) sum += *value;
+  EXPECT_EQ(sum, 49 * 50);
+  auto left = count_to(50);
+  co_await left.next();
+}
+
+TEST_P(Allocation, none_in_generators) {
+  Sim sim({.policy = GetParam()});
+  sim.run([]() -> Coro<void> {
+    for (int i = 0; i < 300; ++i) co_await round_of_generators();
+    const std::size_t before = allocations();
+    for (int i = 0; i < 300; ++i) co_await round_of_generators();
+    EXPECT_EQ(allocations() - before, 0U) << "an exception comes from malloc";
   }());
 }
 
