@@ -14,6 +14,7 @@
 // The victim is stopped at its n-th look between two dispatches, for n = 0, 1, 2 …, until the scene ends
 // without having been stopped: so each blocked state is met, and each ready one (elected and not yet run, or
 // given way). A stage is the driver on which this happens: simulated here, a ring for io.
+// tests/layout/awaitables_test.cpp lists everything that can be awaited, with its scenes.
 #pragma once
 
 #include <heirloop/runtime/timeout.hpp>
@@ -27,6 +28,7 @@
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -37,15 +39,25 @@ enum class Stop {
   by_cancel,
   by_throw,
   by_interrupt,
-  by_timeout,            ///< a limit that cancels, around all of the operation
-  by_task_timeout,       ///< one that interrupts
-  by_throw_and_cancel,   ///< both before it runs
-  by_throw_and_timeout,  ///< the limit passes before it runs
+  by_timeout,       ///< a limit that cancels, around all of the operation
+  by_task_timeout,  ///< one that interrupts
+  // Two at once: the second comes before the first is delivered.
+  by_throw_and_cancel,
+  by_throw_and_timeout,  ///< the limit passes
+  by_two_throws,
+  by_interrupt_and_cancel,
+  by_cancel_and_timeout,
 };
-inline constexpr Stop all_stops[] = {Stop::by_cancel,           Stop::by_throw,
-                                     Stop::by_interrupt,        Stop::by_timeout,
-                                     Stop::by_task_timeout,     Stop::by_throw_and_cancel,
-                                     Stop::by_throw_and_timeout};
+inline constexpr Stop all_stops[] = {Stop::by_cancel,
+                                     Stop::by_throw,
+                                     Stop::by_interrupt,
+                                     Stop::by_timeout,
+                                     Stop::by_task_timeout,
+                                     Stop::by_throw_and_cancel,
+                                     Stop::by_throw_and_timeout,
+                                     Stop::by_two_throws,
+                                     Stop::by_interrupt_and_cancel,
+                                     Stop::by_cancel_and_timeout};
 
 /// On virtual time.
 struct SimStage {
@@ -121,7 +133,8 @@ class SuspensionRun {
   }
 
   bool needs_limit() const noexcept {
-    return stop_ == Stop::by_timeout || stop_ == Stop::by_task_timeout || stop_ == Stop::by_throw_and_timeout;
+    return stop_ == Stop::by_timeout || stop_ == Stop::by_task_timeout || stop_ == Stop::by_throw_and_timeout ||
+           stop_ == Stop::by_cancel_and_timeout;
   }
 
   /// What stops by a limit begins with the block.
@@ -152,6 +165,7 @@ class SuspensionRun {
     if (!wrong_states_.empty()) return;
     wrong_states_ = states_wrong(loop_);
     EXPECT_EQ(wrong_states_, "");
+    if (std::exchange(cancel_follows_, false) && !victim_.done()) victim_.cancel("by the harness");
     if (stopped_ || !victim_ || victim_.done() || (needs_limit() && limit_ == nullptr) || looks_++ < moment_) return;
     stopped_ = true;
     was_ready_ = victim_.state() == TaskState::ready;
@@ -163,6 +177,7 @@ class SuspensionRun {
         task_throw(victim_, InterruptException("by the harness"));
         break;
       case Stop::by_interrupt:
+      case Stop::by_interrupt_and_cancel:
         create_task_at_front();
         break;
       case Stop::by_timeout:
@@ -177,17 +192,27 @@ class SuspensionRun {
         task_throw(victim_, InterruptException("by the harness"));
         pass_limit();
         break;
+      case Stop::by_two_throws:
+        task_throw(victim_, std::runtime_error("replaced before it is delivered"));
+        task_throw(victim_, InterruptException("by the harness"));
+        break;
+      case Stop::by_cancel_and_timeout:
+        EXPECT_TRUE(victim_.cancel("by the harness"));
+        pass_limit();
+        break;
     }
   }
 
   /// An interrupter that runs next of all.
   void create_task_at_front() {
-    const auto interrupter = [](TaskRef victim) -> Coro<void> {
-      if (victim.done()) co_return;
-      const auto outcome = co_await task_interrupt(victim, InterruptException("by the harness"));
-      EXPECT_NE(outcome, InterruptOutcome::replaced);
+    const auto interrupter = [](SuspensionRun& run) -> Coro<void> {
+      if (run.victim_.done()) co_return;
+      const bool alone = run.stop_ == Stop::by_interrupt;
+      run.cancel_follows_ = !alone;  // as soon as the exception is set
+      const auto outcome = co_await task_interrupt(run.victim_, InterruptException("by the harness"));
+      EXPECT_NE(outcome, alone ? InterruptOutcome::replaced : InterruptOutcome::delivered);
     };
-    const auto task = loop_.create_task(interrupter(victim_), {.name = "interrupter", .priority = 0.0});
+    const auto task = loop_.create_task(interrupter(*this), {.name = "interrupter", .priority = 0.0});
     loop_.to_front(*task.get());
   }
 
@@ -202,6 +227,7 @@ class SuspensionRun {
   TimeLimit* limit_ = nullptr;  // of the block that runs
   int looks_ = 0;
   bool stopped_ = false;
+  bool cancel_follows_ = false;
   std::string wrong_states_;
 };
 
