@@ -1,14 +1,8 @@
 // Everything in io that waits, stopped at every suspension and at every moment between its completion and its run
 // (support/suspension_harness.hpp): what came goes to the next who asks, what began goes on, nothing leaks.
-#include "io/ring_stage.hpp"
-
-#include <heirloop/sync/event.hpp>
-
-#include <fcntl.h>
+#include "io/stopped_support.hpp"
 
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <set>
 
@@ -18,17 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 
 class StoppedIo : public RingTest {};
-
-/// Both ends of a connection, for the victim when `ready` is set.
-struct PairScene {
-  Event ready;
-  Connection pair;
-
-  Coro<void> set_up() {
-    pair = co_await connected_pair();
-    ready.set();
-  }
-};
 
 /// Three connections come; the victim takes two of them, if it can, and who comes after it the rest.
 struct AcceptScene {
@@ -196,29 +179,6 @@ struct ReadLineScene : PairScene {
 
 TEST_F(StoppedIo, read_line) { stop_on_the_ring<ReadLineScene>(); }
 
-/// Writes are short and block. (A small receive buffer would wait for TCP's timers.)
-void small_buffer(const TcpStream& stream) {
-  const int size = 8192;
-  ASSERT_EQ(::setsockopt(stream.native_handle(), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-}
-
-/// A reader to the end, for scenes that write.
-struct ReadToEnd : PairScene {
-  std::uint64_t received = 0;
-  bool wrong = false;
-
-  Coro<bool> take_all() {
-    const bool more = co_await pair.server.fill();
-    const std::string_view bytes = pair.server.unread();
-    for (const char byte : bytes) wrong |= byte != numbered_byte(received++);
-    pair.server.consume(bytes.size());
-    co_return more;
-  }
-  Coro<void> take_rest() {
-    for (bool more = true; more;) more = co_await take_all();
-  }
-};
-
 /// Writes that began go out whole and in order, those of the victim and those behind it.
 struct WriteScene : ReadToEnd {
   std::uint64_t begun = 0;
@@ -228,11 +188,16 @@ struct WriteScene : ReadToEnd {
     begun += size;
     co_await pair.client.write(numbered_bytes(at, size));
   }
+  Coro<void> write_and_look(std::size_t size) {
+    const std::uint64_t at = begun;
+    begun += size;
+    EXPECT_FALSE(co_await pair.client.write_result(numbered_bytes(at, size)));
+  }
   Coro<void> operate() {
     co_await ready.wait();
     co_await write(60'000);
     co_await write(10);
-    co_await write(30'000);
+    co_await write_and_look(30'000);
   }
   Coro<void> help() {
     pair = co_await connected_pair();
@@ -293,19 +258,8 @@ struct DrainScene : ReadToEnd {
 TEST_F(StoppedIo, drain_of_a_stream) { stop_on_the_ring<DrainScene>(); }
 
 /// What is appended is in the file whole or not at all, and the file goes on.
-struct FileScene {
-  FileScene() {
-    std::string name = (std::filesystem::temp_directory_path() / "heirloop-XXXXXX").string();
-    ::close(::mkstemp(name.data()));
-    path = name;
-  }
-  FileScene(const FileScene&) = delete;
-  FileScene& operator=(const FileScene&) = delete;
-  ~FileScene() { std::filesystem::remove(path); }
-
+struct FileScene : OnAFile {
   static constexpr std::uint64_t block = 3000;
-  std::string path;
-  File file;
   std::uint64_t appended = 0;
 
   Coro<void> operate() {
