@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stdexcept>
+#include <tuple>
 #include <vector>
 
 namespace heirloop::testing {
@@ -139,6 +141,70 @@ struct GatherTasksScene : TasksScene {
 
 TEST(StoppedGroups, gather_of_tasks) { stop_in_both_states<GatherTasksScene>(21); }
 
+/// Outcomes of all, a future and ranges among them. A cancel goes to the future too, anything else leaves it alone.
+struct GatherOutcomesScene : Children {
+  LogCapture log;  // a failure that comes when the victim has gone
+  Promise<int> promise;
+  Future<int> future = promise.future();
+
+  Coro<int> fails() {
+    co_await child(1ms, 0);
+    throw std::runtime_error("an outcome like others");
+  }
+  std::vector<Coro<int>> range() {
+    std::vector<Coro<int>> coros;
+    for (const int value : {1, 2}) coros.push_back(child(1ms, value));
+    return coros;
+  }
+  Coro<void> operate() {
+    const NoneLeft none(alive);
+    const auto outcomes = co_await gather(return_exceptions, child(1ms, 1), fails(), future);
+    EXPECT_EQ(std::get<0>(outcomes).value(), 1);
+    EXPECT_FALSE(std::get<1>(outcomes).has_value());
+    EXPECT_EQ(std::get<2>(outcomes).value(), 5);
+    const std::vector<int> values = co_await gather(range());
+    EXPECT_EQ(values, (std::vector<int>{1, 2}));
+    const auto of_range = co_await gather(return_exceptions, range());
+    EXPECT_EQ(of_range.size(), 2U);
+  }
+  Coro<void> help() {
+    co_await Children::help();
+    if (!future.done()) promise.set_value(5);
+  }
+  void check(Ending ending) {
+    Children::check(ending);
+    EXPECT_TRUE(future.done());
+    EXPECT_TRUE(ending == Ending::stopped || future.result() == 5);
+  }
+};
+
+TEST(StoppedGroups, gather_of_outcomes_futures_and_ranges) { stop_in_both_states<GatherOutcomesScene>(21); }
+
+/// Whatever stops the victim, what it awaits behind a shield goes on to its end.
+struct ShieldScene : TasksScene {
+  int made_here = 0;
+
+  Coro<int> made() {
+    const int value = co_await child(1ms, 9);
+    made_here += value;
+    co_return value;
+  }
+  Coro<void> operate() {
+    make_tasks();
+    EXPECT_EQ(co_await shield(tasks[0]), 1);
+    EXPECT_EQ(co_await shield(made()), 9);
+    EXPECT_EQ(co_await shield(tasks[2]), 3);
+  }
+  Coro<void> after() {
+    co_await all_end();
+    while (alive > 0) co_await sleep(1ms);
+    for (std::size_t i = 0; i < tasks.size(); ++i) EXPECT_EQ(tasks[i].result(), static_cast<int>(i) + 1);
+    EXPECT_EQ(made_here % 9, 0);
+  }
+};
+
+TEST(StoppedGroups, shield) { stop_in_both_states<ShieldScene>(21); }
+
 struct WaitScene : TasksScene {
   Coro<void> operate() {
     make_tasks();
@@ -246,6 +312,48 @@ struct LimitScene : Children {
 };
 
 TEST(StoppedGroups, limits_of_both_kinds) { stop_in_both_states<LimitScene>(21); }
+
+/// The same by points in time, and waits for a coroutine and a future.
+struct LimitPointsScene : Children {
+  int passed = 0;
+  Promise<int> in_time;
+  Promise<int> too_late;
+
+  Coro<void> operate() {
+    const NoneLeft none(alive);
+    const auto slow = [this]() { return child(1h, 1); };
+    try {
+      co_await timeout_at(loop_time() + 3ms, slow);
+    } catch (const TimeoutError&) {
+      ++passed;
+    }
+    try {
+      co_await task_timeout_at(loop_time() + 3ms, slow);
+    } catch (const TimeoutError&) {
+      ++passed;
+    }
+    EXPECT_EQ(co_await move_on_at(loop_time() + 3ms, slow), std::nullopt);
+    EXPECT_EQ(co_await wait_for(child(1ms, 4), 1min), 4);
+    EXPECT_EQ(co_await wait_for(in_time.future(), 1min), 5);
+    try {
+      co_await wait_for(too_late.future(), 2ms);
+    } catch (const TimeoutError&) {
+      ++passed;
+    }
+    EXPECT_TRUE(too_late.cancelled());
+  }
+  Coro<void> help() {
+    co_await Children::help();
+    co_await sleep(20ms);
+    if (!in_time.done()) in_time.set_value(5);
+  }
+  void check(Ending ending) {
+    Children::check(ending);
+    EXPECT_TRUE(passed == 3 || ending == Ending::stopped);
+  }
+};
+
+TEST(StoppedGroups, limits_at_points_in_time_and_of_single_waits) { stop_in_both_states<LimitPointsScene>(21); }
 
 /// The clean-up runs to its end, unless an interrupt is thrown into it.
 struct EnsureScene {

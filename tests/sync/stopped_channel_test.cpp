@@ -19,8 +19,19 @@ struct Items {
   std::map<int, int> sent;
   std::map<int, int> received;
 
+  /// In both forms.
   Coro<void> send(Channel<int>& channel, int item) {
-    auto sending = channel.send(item);
+    if (item % 2 == 0) {
+      auto sending = channel.send(item);
+      co_await note(sending, channel, item);
+    } else {
+      int from = item;
+      auto sending = channel.send_from(from);
+      co_await note(sending, channel, item);
+    }
+  }
+  template <class Sending>
+  Coro<void> note(Sending& sending, const Channel<int>& channel, int item) {
     std::exception_ptr stopped;
     try {
       co_await sending;

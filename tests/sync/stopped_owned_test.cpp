@@ -183,5 +183,62 @@ struct SharedScene {
 
 TEST(StoppedOwned, shared_value) { stop_in_both_states<SharedScene>(); }
 
+/// Nobody reads a half-written value, whoever is stopped.
+struct SharedRWScene {
+  struct Pair {
+    int first = 0;
+    int second = 0;
+  };
+  SharedRW<Pair> pair;
+  int others_done = 0;
+
+  Coro<void> looks() {
+    const auto held = co_await pair.read();
+    EXPECT_EQ(held->first, held->second);
+    co_await sleep(1ms);
+    EXPECT_EQ(held->first, held->second);
+  }
+  Coro<void> writes() {
+    const auto held = co_await pair.write();
+    const int before = held->first++;
+    std::exception_ptr stopped;
+    try {
+      co_await sleep(1ms);
+    } catch (...) {
+      stopped = std::current_exception();
+    }
+    EXPECT_EQ(held->second, before);
+    held->second = held->first;
+    if (stopped) std::rethrow_exception(stopped);
+  }
+  Coro<void> operate() {
+    co_await sleep(2ms);
+    co_await looks();
+    co_await writes();
+    co_await looks();
+  }
+  Coro<void> other() {
+    co_await writes();
+    co_await looks();
+    ++others_done;
+  }
+  Coro<void> help() {
+    std::vector<PriorityTask<void>> tasks;
+    for (const double value : {3.0, 1.0, -1.0, 0.5}) {
+      tasks.push_back(create_task(other(), {.priority = value, .eager_start = true}));
+      co_await sleep(1ms);
+    }
+    for (const auto& task : tasks) co_await task;
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_EQ(others_done, 4);
+    EXPECT_FALSE(pair.locked());
+    EXPECT_EQ(pair.waiter_count(), 0U);
+  }
+};
+
+TEST(StoppedOwned, shared_value_of_readers_and_writers) { stop_in_both_states<SharedRWScene>(); }
+
 }  // namespace
 }  // namespace heirloop::testing
