@@ -10,34 +10,15 @@
 
 #include <heirloop/runtime/task_group.hpp>
 
+#include "support/owners_ops.hpp"
 #include "support/owners_stage.hpp"
 
 #include <exception>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace heirloop::testing {
-
-enum class Act : std::uint8_t {
-  lock, permit, read, write, try_lock, release, drop, downgrade, transfer, wait, notify, join, interrupt, cancel, raise,
-  set_priority, sleep, yield, advance, spawn, group, limit, future, set_value, future_owner, send, receive,
-  channel_owner, put, get, end, die_holding,
-};
-constexpr const char* act_names[] = {
-    "lock",  "permit", "read",         "write", "try_lock", "release", "drop",    "downgrade", "transfer", "wait",  "notify",
-    "join",  "interrupt", "cancel",    "raise", "set_priority", "sleep", "yield", "advance",   "spawn",    "group", "limit",
-    "future", "set_value", "future_owner", "send", "receive", "channel_owner", "put", "get", "end", "die_holding"};
-
-struct Op {
-  Act act = Act::yield;
-  std::uint8_t a = 0;
-  std::uint8_t b = 0;
-};
-inline std::ostream& operator<<(std::ostream& out, const Op& op) {
-  return out << act_names[static_cast<std::size_t>(op.act)] << '(' << int{op.a} << ',' << int{op.b} << ')';
-}
 
 class OwnersProgram : private OwnersStage {
  public:
@@ -76,11 +57,6 @@ class OwnersProgram : private OwnersStage {
     history_ += trace_ + " by " + std::to_string(model_.index_of(heirloop::detail::this_thread.task)) + " at " +
                 std::to_string(loop_.dispatches()) + "\n";
     look();
-  }
-
-  static double priority_of(std::uint8_t draw) {
-    constexpr double values[] = {-20, -10, -10, -5, 0, 0, 0, 5, 10, 10, 20, priority::always_first, priority::when_idle};
-    return values[draw % std::size(values)];
   }
 
   std::size_t target(std::uint8_t draw) const { return 1 + draw % (model_.workers.size() - 1); }
@@ -166,21 +142,7 @@ class OwnersProgram : private OwnersStage {
       end_guard(guards_.back());
     }
     for (std::size_t f = 0; f < futures_.size(); ++f) set_value(f);
-    // No room: it is promised to senders that have not run yet.
-    while (channel_.waiting_receivers() > 0 && channel_.try_send(next_item_ + 1) == TrySendResult::sent) {
-      channel_items_.push_back(++next_item_);
-    }
-    while (channel_.waiting_senders() > 0) {
-      const auto item = channel_.try_receive();
-      if (!item) break;
-      received(channel_items_, *item);
-    }
-    while (queue_.getter_count() > 0 && queue_.try_put(next_item_ + 1)) queue_items_.push_back(++next_item_);
-    while (queue_.putter_count() > 0) {
-      const auto item = queue_.try_get();
-      if (!item) break;
-      received(queue_items_, *item);
-    }
+    let_items_go();
     check();
   }
 
@@ -190,11 +152,18 @@ class OwnersProgram : private OwnersStage {
     if (model_.workers.size() < 2) return true;
     auto& w = worker(target(op.a));
     if (!w.task) return true;
+    const bool refuses = w.task.done() || w.task.state() == TaskState::running;
+    const bool leaves_late = w.ends_group || w.interrupts != none || (w.waits == Waits::condition && w.on_lock);
+    const bool may_keep = w.at_once || w.task == current_task();
     try {
       if (op.act == Act::cancel) {
         if (w.task.cancel("by the program") == w.task.done()) fail("cancel answers wrongly");
+        if (!may_keep) check_passed_on(w);
       } else if (op.act == Act::raise) {
         task_throw(w.task, InterruptException("thrown"));
+        if (refuses) fail("a throw at a task that is done or running was not refused");
+        if (w.task.state() != TaskState::ready && !leaves_late) fail("a task thrown at is not ready");
+        if (!may_keep) check_passed_on(w);
       } else {
         w.base = priority_of(op.b);
         w.task.set_priority(w.base);
@@ -203,6 +172,15 @@ class OwnersProgram : private OwnersStage {
       // Refused: done, running, or an undelivered cancel. The check finds whatever it has changed.
     }
     return true;
+  }
+
+  /// One that is stopped, also after its election, has passed the lock on in the same call.
+  void check_passed_on(const WaitGraphModel::Worker& w) {
+    if (w.waits != Waits::share || w.thing >= locks_.size()) return;
+    const WaitGraphModel::Owner from_before{w.task.get()};  // it waits for itself, for a while
+    const auto& owners = model_.things[w.thing].owners;
+    if (std::find(owners.begin(), owners.end(), from_before) != owners.end()) return;
+    if (locks_[w.thing].owner() == w.task.get()) fail("a stopped waiter keeps the lock");
   }
 
   Coro<void> work(std::size_t id) {
@@ -295,6 +273,21 @@ class OwnersProgram : private OwnersStage {
         received(queue_items_, item);
         break;
       }
+      case Act::hand:
+        co_await hand();
+        break;
+      case Act::take:
+        co_await take_handed();
+        break;
+      case Act::select:
+        co_await choose(op.a % 2 == 0);
+        break;
+      case Act::event:
+        co_await event_.wait();
+        break;
+      case Act::barrier:
+        co_await meet();
+        break;
       case Act::sleep:
         co_await sleep(std::chrono::microseconds(100 * (op.a % 30)));
         break;
@@ -334,6 +327,7 @@ class OwnersProgram : private OwnersStage {
           held->guard = std::get<WriteGuard>(held->guard).downgrade();
           model_.gave(held->thing, self());
           model_.took(held->thing, self());
+          check_head(held->thing);
         }
         break;
       case Act::transfer:
@@ -344,6 +338,13 @@ class OwnersProgram : private OwnersStage {
         break;
       case Act::set_value:
         set_value(op.a % futures_.size());
+        break;
+      case Act::add_permits:
+        if (op.b % 4 == 0) add_permits(op.a % semaphores_.size(), 1 + op.a % 2U);
+        break;
+      case Act::set_event:
+        event_.set();
+        if (op.a % 4 != 0) event_.clear();
         break;
       case Act::future_owner:
         set_owner(future(op.a % futures_.size()), owner(op.b));
@@ -495,8 +496,10 @@ class OwnersProgram : private OwnersStage {
     };
     worker(id).interrupts = other;
     const Interrupting interrupting{worker(id).interrupts};
+    const bool no_victim = task.done() || task.state() == TaskState::running;
     try {
       co_await task_interrupt(task, InterruptException("interrupted"));
+      if (no_victim) fail("an interrupt of a task that is done or running was not refused");
     } catch (const InvalidStateError&) {
       model_.refusals -= refused ? 1 : 0;
     }

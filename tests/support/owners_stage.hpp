@@ -8,17 +8,21 @@
 #pragma once
 
 #include <heirloop/sched/future.hpp>
+#include <heirloop/sync/barrier.hpp>
 #include <heirloop/sync/channel.hpp>
 #include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
 #include <heirloop/sync/queue.hpp>
 #include <heirloop/sync/rw_lock.hpp>
+#include <heirloop/sync/select.hpp>
 #include <heirloop/sync/semaphore.hpp>
 
 #include "support/wait_graph_model.hpp"
 #include "support/watched_driver.hpp"
 
 #include <deque>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -79,14 +83,23 @@ class OwnersStage {
     while (const auto item = channel_.try_receive()) received(channel_items_, *item);
     while (const auto item = queue_.try_get()) received(queue_items_, *item);
     if (!channel_items_.empty() || !queue_items_.empty()) model_.fail("an item is lost");
+    while (const auto item = rendezvous_.try_receive()) taken(*item);
+    for (const int item : handed_) {
+      if (!taken_.contains(item)) model_.fail("an item that was handed over is lost");
+    }
+    for (const int item : taken_) {
+      if (!handed_.contains(item) && !perhaps_handed_.contains(item)) model_.fail("an item was taken that nobody handed over");
+    }
+    if (event_.waiter_count() + barrier_.n_waiting() != 0) model_.fail("somebody waits at the end");
   }
 
   // ---- things, by number: locks, semaphores, tables, futures, the channel ----
 
-  std::size_t semaphore(std::uint8_t draw) const { return cast_.locks + draw % semaphores_.size(); }
-  std::size_t table(std::uint8_t draw) const { return cast_.locks + semaphores_.size() + draw % tables_.size(); }
+  std::size_t semaphore(std::size_t draw) const { return cast_.locks + draw % semaphores_.size(); }
+  std::size_t table(std::size_t draw) const { return cast_.locks + semaphores_.size() + draw % tables_.size(); }
   std::size_t future(std::size_t f) const { return cast_.locks + semaphores_.size() + tables_.size() + f; }
   std::size_t channel() const { return future(futures_.size()); }
+  std::size_t rendezvous() const { return channel() + 1; }
 
   void name_things() {
     const auto add = [this](const std::string& name, Needs needs) {
@@ -97,6 +110,7 @@ class OwnersStage {
     for (std::size_t i = 0; i < tables_.size(); ++i) add("table " + std::to_string(i), Needs::all);
     for (std::size_t i = 0; i < futures_.size(); ++i) add("future " + std::to_string(i), Needs::all);
     add("channel", Needs::any);
+    add("rendezvous", Needs::any);
   }
 
   /// What the current task has come to own last.
@@ -121,6 +135,9 @@ class OwnersStage {
     channel_.set_owner(current_task());
     model_.things[channel()].resource = last_owned();
     channel_.set_owner({});
+    rendezvous_.set_owner(current_task());
+    model_.things[rendezvous()].resource = last_owned();
+    rendezvous_.set_owner({});
   }
 
   void renew_future(std::size_t f) {
@@ -135,6 +152,50 @@ class OwnersStage {
   void look() {
     renew_cancelled_futures();
     model_.check(trace_);
+    if (model_.wrong.empty()) check_public_state();
+  }
+
+  /// How many wait in this thing's queue, or, with `notify`, for a notify of its condition.
+  std::size_t waiting(std::size_t thing, bool notify = false) const {
+    std::size_t count = 0;
+    for (const auto& w : model_.workers) {
+      if (!model_.blocked(w)) continue;
+      for (const WaitNode* node = w.task.get()->wait()->nodes(); node != nullptr; node = node->next_of_wait()) {
+        if (node->queue() == nullptr) continue;
+        const Resource* resource = node->queue()->resource();
+        const bool here = notify ? w.waits == Waits::condition && w.thing == thing && resource == nullptr
+                                 : resource == model_.things[thing].resource;
+        count += here ? 1 : 0;
+      }
+    }
+    return count;
+  }
+
+  /// What the primitives themselves say.
+  void check_public_state() {
+    for (std::size_t i = 0; i < locks_.size(); ++i) {
+      if (locks_[i].waiter_count() != waiting(i)) fail("a lock counts other waiters");
+      if (conditions_[i].waiter_count() != waiting(i, true)) fail("a condition counts other waiters");
+      if (!locks_[i].locked() && locks_[i].waiter_count() != 0) fail("a lock is free and somebody waits");
+    }
+    for (std::size_t i = 0; i < semaphores_.size(); ++i) {
+      const Semaphore& s = semaphores_[i];
+      if (s.waiter_count() != waiting(semaphore(i))) fail("a semaphore counts other waiters");
+      if (s.available() != 0 && s.waiter_count() != 0) fail("a permit is free and somebody waits");
+      if (s.available() + s.holders().size() != cast_.permits[i]) fail("a permit is lost or made");
+    }
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+      if (tables_[i].waiter_count() != waiting(table(i))) fail("a table counts other waiters");
+      if (!tables_[i].locked() && tables_[i].waiter_count() != 0) fail("a table is free and somebody waits");
+    }
+    if (barrier_.n_waiting() >= barrier_.parties()) fail("all have come, and the barrier is not open");
+  }
+
+  /// After a share of it came back.
+  void check_head(std::size_t thing) {
+    if (thing < table(0) || thing >= future(0) || tables_[thing - table(0)].writer() != nullptr) return;
+    const auto order = model_.order(thing);
+    if (!order.empty() && worker(order[0]).waits != Waits::write) fail("a reader stands at the head of a table that is read");
   }
 
   /// A cancel of who waits for a future has gone to the future.
@@ -181,6 +242,17 @@ class OwnersStage {
     std::visit([](auto& guard) { if constexpr (requires { guard.release(); }) guard.release(); }, held.guard);
     end_guard(held);
     if (t < table(0) && !order.empty() && !model_.elected(worker(order[0]))) fail("a release went to another");
+    check_head(t);
+  }
+
+  /// The semaphore grows, and as many as wait for it go on.
+  void add_permits(std::size_t s, std::size_t n) {
+    const auto order = model_.order(semaphore(s));
+    cast_.permits[s] += n;
+    semaphores_[s].release(static_cast<std::ptrdiff_t>(n));
+    for (std::size_t i = 0; i < std::min(n, order.size()); ++i) {
+      if (!model_.elected(worker(order[i]))) fail("an added permit went to another");
+    }
   }
 
   /// By anybody, also of who has ended.
@@ -246,6 +318,92 @@ class OwnersStage {
     items.pop_front();
   }
 
+  void taken(int item) {
+    if (!taken_.insert(item).second) fail("an item was taken twice");
+  }
+
+  /// Through the rendezvous channel; the receiver may have run before the sender does.
+  Coro<void> hand() {
+    const int item = ++next_item_;
+    auto sending = rendezvous_.send(item);
+    struct Note {
+      Note(Channel<int>::Send& s, std::set<int>& h, int i) noexcept : sending(s), handed(h), item(i) {}
+      Note(const Note&) = delete;
+      Note& operator=(const Note&) = delete;
+      ~Note() {
+        if (sending.sent()) handed.insert(item);
+      }
+      Channel<int>::Send& sending;
+      std::set<int>& handed;
+      int item;
+    };
+    const Note note(sending, handed_, item);
+    co_await sending;
+  }
+  Coro<void> take_handed() {
+    const auto item = co_await rendezvous_.receive();
+    taken(item.value());
+  }
+
+  /// A wait for what both channels have, or can take.
+  Coro<void> choose(bool sends) {
+    if (sends) {
+      int item = ++next_item_;
+      perhaps_handed_.insert(item);  // one that is stopped does not learn it
+      const auto which = co_await select(rendezvous_.send_from(item), channel_.receive());
+      if (which.index() == 0) {
+        handed_.insert(item);
+      } else {
+        received(channel_items_, std::get<1>(which).value());
+      }
+    } else {
+      const auto which = co_await select(channel_.receive(), rendezvous_.receive());
+      if (which.index() == 0) {
+        received(channel_items_, std::get<0>(which).value());
+      } else {
+        taken(std::get<1>(which).value());
+      }
+    }
+  }
+
+  Coro<void> meet() {
+    try {
+      const std::size_t place = co_await barrier_.wait();
+      if (place >= barrier_.parties()) fail("a barrier gives a place that there is not");
+    } catch (const BrokenBarrier&) {
+    }
+  }
+
+  /// Everybody who waits for an item, a place, an event or somebody at the barrier has it.
+  void let_items_go() {
+    // No room: it is promised to senders that have not run yet.
+    while (channel_.waiting_receivers() > 0 && channel_.try_send(next_item_ + 1) == TrySendResult::sent) {
+      channel_items_.push_back(++next_item_);
+    }
+    while (channel_.waiting_senders() > 0) {
+      const auto item = channel_.try_receive();
+      if (!item) break;
+      received(channel_items_, *item);
+    }
+    while (queue_.getter_count() > 0 && queue_.try_put(next_item_ + 1)) queue_items_.push_back(++next_item_);
+    while (queue_.putter_count() > 0) {
+      const auto item = queue_.try_get();
+      if (!item) break;
+      received(queue_items_, *item);
+    }
+    while (rendezvous_.waiting_receivers() > 0 && rendezvous_.try_send(next_item_ + 1) == TrySendResult::sent) {
+      handed_.insert(++next_item_);
+    }
+    while (rendezvous_.waiting_senders() > 0) {
+      const auto item = rendezvous_.try_receive();
+      if (!item) break;
+      taken(*item);
+    }
+    event_.set();
+    event_.clear();
+    if (barrier_.n_waiting() > 0) barrier_.reset();
+  }
+
   LogCapture log_;
   WatchedDriver driver_;
   Loop loop_;
@@ -258,8 +416,14 @@ class OwnersStage {
   std::vector<Promise<int>> futures_;
   Channel<int> channel_{2, "items"};
   Queue<int> queue_{2, "jobs"};
+  Channel<int> rendezvous_{0, "hands"};
+  Event event_{"event"};
+  Barrier barrier_{2, "barrier"};
   std::deque<int> channel_items_;  // that were put and not got
   std::deque<int> queue_items_;
+  std::set<int> handed_;          // through the rendezvous channel, by who knows it
+  std::set<int> perhaps_handed_;  // by a select
+  std::set<int> taken_;
   int next_item_ = 0;
   int generation_ = 0;
   std::vector<Held> guards_;  // of all, of those who have ended too

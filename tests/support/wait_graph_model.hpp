@@ -158,7 +158,7 @@ class WaitGraphModel final : public StepObserver {
     const std::uint32_t me = bit_of(workers[id].task.get());
     for (const std::size_t i : also_go_on) blocked_ &= ~bit_of(workers[i].task.get());
     blocked_ |= me;
-    edges_.push_back({place_of(workers[id].task.get()), nullptr, needs, mask, mask != 0, false, 0, 0});
+    edges_.push_back({place_of(workers[id].task.get()), nullptr, needs, mask, mask != 0, false, false, 0, 0});
     return (able() & me) == 0;
   }
   bool stuck_if_waits_for(std::size_t id, std::size_t thing, const std::vector<std::size_t>& also_go_on = {}) {
@@ -263,7 +263,7 @@ class WaitGraphModel final : public StepObserver {
     Needs needs = Needs::all;
     std::uint32_t owners = 0;  // bits by place in live_
     bool has_owner = false;
-    bool for_item = false;
+    bool for_item = false, is_one_of_several = false;  // the second: of a select
     std::int64_t since_ns = 0;
     std::uint64_t order = 0;
   };
@@ -283,7 +283,6 @@ class WaitGraphModel final : public StepObserver {
     const std::size_t place = place_of(task);
     return place == none ? 0 : std::uint32_t{1} << place;
   }
-
   std::int64_t key(const Edge& edge) const { return loop.policy().key(Urgency{value_[edge.waiter]}, edge.since_ns); }
   bool before(const Edge& a, const Edge& b) const {
     const std::int64_t ka = key(a);
@@ -307,6 +306,7 @@ class WaitGraphModel final : public StepObserver {
         Edge& edge = edges_.emplace_back();
         edge.waiter = place;
         edge.node = node;
+        edge.is_one_of_several = wait.nodes()->next_of_wait() != nullptr;
         for (const Known& known : known_) {
           if (known.arrival != node->arrival()) continue;
           edge.since_ns = known.since_ns;
@@ -369,7 +369,7 @@ class WaitGraphModel final : public StepObserver {
     return std::any_of(w.limits.begin(), w.limits.end(), [](const TimeLimit* l) { return l->is_pending(); });
   }
 
-  /// `items_come`: as if for every channel there were a sender.
+  /// `items_come`: as if for every channel there were a sender. Of a select one way is enough.
   std::uint32_t able(bool items_come = false) const {
     std::uint32_t all = 0;
     for (std::size_t place = 0; place < live_.size(); ++place) {
@@ -378,12 +378,15 @@ class WaitGraphModel final : public StepObserver {
     }
     for (std::uint32_t before = ~all; before != all;) {
       before = all;
-      std::uint32_t held_back = 0;
+      std::uint32_t held_back = 0, has_a_way = 0;
       for (const Edge& edge : edges_) {
         const bool one_is_enough = edge.needs == Needs::any;
         const bool owners_go_on = one_is_enough ? (edge.owners & all) != 0 : (edge.owners & ~all) == 0;
-        if (edge.has_owner && !owners_go_on && !(items_come && edge.for_item)) held_back |= std::uint32_t{1} << edge.waiter;
+        const bool is_way = !edge.has_owner || owners_go_on || (items_come && edge.for_item);
+        if (is_way && !edge.is_one_of_several) continue;
+        (is_way ? has_a_way : held_back) |= std::uint32_t{1} << edge.waiter;
       }
+      held_back &= ~has_a_way;
       const std::uint32_t everybody = live_.size() >= 32 ? ~std::uint32_t{0} : (std::uint32_t{1} << live_.size()) - 1;
       all |= everybody & ~held_back;
     }

@@ -21,7 +21,9 @@ constexpr Act acts[] = {
     Act::sleep,     Act::yield,     Act::set_priority, Act::set_priority, Act::advance,      Act::spawn,   Act::spawn,
     Act::spawn,     Act::group,     Act::group,        Act::limit,        Act::limit,        Act::future,  Act::future,
     Act::set_value, Act::send,      Act::future_owner, Act::future_owner, Act::send,         Act::receive, Act::receive,
-    Act::put,       Act::get,       Act::channel_owner, Act::end,         Act::die_holding};
+    Act::put,       Act::get,       Act::channel_owner, Act::end,         Act::die_holding,
+    Act::add_permits, Act::add_permits, Act::hand,         Act::hand,         Act::take,         Act::take,   Act::select,
+    Act::select,    Act::select,    Act::event,        Act::set_event,    Act::barrier,      Act::barrier};
 
 struct Counts {
   std::uint64_t dispatches = 0;
@@ -36,8 +38,8 @@ std::vector<Op> draw_ops() {
                              rc::gen::arbitrary<std::uint8_t>(), rc::gen::arbitrary<std::uint8_t>()));
 }
 
-void check_program(const LoopOptions& options, Counts& counts) {
-  auto program = std::make_unique<OwnersProgram>(options, draw_ops());
+void check_program(const LoopOptions& options, Counts& counts, const Cast& cast = {}) {
+  auto program = std::make_unique<OwnersProgram>(options, draw_ops(), cast);
   const std::string wrong = program->run();
   counts.dispatches += program->dispatches();
   counts.looks += program->model().looks;
@@ -62,7 +64,10 @@ TEST(OwnersProgram, equals_the_naive_model_after_every_dispatch) {
   check_property(5000, 400, [&] {
     constexpr PolicyKind kinds[] = {PolicyKind::strict, PolicyKind::aging, PolicyKind::fifo};
     const auto kind = *rc::gen::inRange(0, 3);
-    check_program(with(kinds[kind]), counts);
+    Cast cast;
+    cast.locks = *rc::gen::inRange<std::size_t>(2, 6);
+    cast.most = *rc::gen::inRange<std::size_t>(4, 12);
+    check_program(with(kinds[kind]), counts, cast);
   });
   std::cout << counts.dispatches << " dispatches, " << counts.looks << " looks, of them " << counts.looks_at_cycles
             << " at legal cycles; " << counts.refusals << " deadlocks refused\n";
