@@ -1,5 +1,4 @@
-// Priority inheritance, case by case (DESIGN section 7). The random programs are in
-// inheritance_program_test.cpp.
+// Priority inheritance, case by case (DESIGN section 7). The random programs are in owners_program_test.cpp.
 #include <heirloop/sync/condition.hpp>
 #include <heirloop/sync/lock.hpp>
 
