@@ -147,7 +147,7 @@ template <class Handle>
 class AsCompleted {
  public:
   /// Counts the time from now on. Errors: InvalidStateError for an empty handle, or outside a loop. Cost: O(n); allocates.
-  AsCompleted(const std::vector<Handle>& handles, TimeSpan timeout)
+  explicit AsCompleted(const std::vector<Handle>& handles, TimeSpan timeout = std::nullopt)
       : watching_(ReturnWhen::first_completed), until_(point_after(timeout)) {
     for (const Handle& handle : handles) watching_.watch(handle);
   }

@@ -457,5 +457,55 @@ struct GeneratorScene {
 
 TEST(AsyncGeneratorStopped, at_every_suspension_inside_next) { stop_in_both_states<GeneratorScene>(); }
 
+/// What is thrown at the yield, and the close, are answered by waits for a lock that others want too.
+struct GeneratorEndScene {
+  LogCapture log;  // a drop can't wait for the lock
+  PriorityLock lock{"lock"};
+  int alive = 0;
+
+  AsyncGenerator<int> answers() {
+    struct Alive {
+      explicit Alive(int& c) noexcept : count(c) { ++count; }
+      Alive(const Alive&) = delete;
+      Alive& operator=(const Alive&) = delete;
+      ~Alive() { --count; }
+      int& count;
+    } const one(alive);
+    bool exits = false;
+    for (int value = 1; !exits; ++value) {
+      try {
+        co_yield value;
+      } catch (const std::runtime_error&) {
+      } catch (const GeneratorExit&) {
+        exits = true;
+      }
+      auto held = co_await lock.acquire();
+      co_await sleep(1ms);
+    }
+  }
+  Coro<void> operate() {
+    auto numbers = answers();
+    EXPECT_EQ(co_await numbers.next(), 1);
+    EXPECT_EQ(co_await numbers.athrow(std::runtime_error("answer")), 2);
+    co_await numbers.aclose();
+    EXPECT_TRUE(numbers.is_finished());
+  }
+  Coro<void> help() {
+    for (int i = 0; i < 3; ++i) {
+      auto held = co_await lock.acquire();
+      co_await sleep(1ms);
+      held.release();
+      co_await sleep(0);
+    }
+  }
+  void check(Ending ending) {
+    EXPECT_NE(ending, Ending::other);
+    EXPECT_EQ(alive, 0);
+    EXPECT_FALSE(lock.locked());
+  }
+};
+
+TEST(AsyncGeneratorStopped, at_every_suspension_inside_athrow_and_aclose) { stop_in_both_states<GeneratorEndScene>(); }
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -205,6 +205,33 @@ struct ShieldScene : TasksScene {
 
 TEST(StoppedGroups, shield) { stop_in_both_states<ShieldScene>(21); }
 
+/// Whatever stops the victim, the futures wait for their values as before, and nobody watches them any more.
+struct FuturesScene : Children {
+  Promise<int> promises[4];
+  std::vector<Future<int>> futures{promises[0].future(), promises[1].future(), promises[2].future()};
+
+  Coro<void> operate() {
+    const auto first = co_await wait(futures, ReturnWhen::first_completed);
+    EXPECT_GE(first.done.size(), 1U);
+    auto completed = as_completed(futures, 1h);
+    while (const auto future = co_await completed.next()) EXPECT_EQ(future.result(), 7);
+    EXPECT_EQ(co_await shield(promises[3].future()), 7);
+  }
+  Coro<void> help() {
+    for (auto& promise : promises) {
+      co_await Children::help();
+      EXPECT_FALSE(promise.cancelled());
+      promise.set_value(7);
+    }
+  }
+  Coro<void> after() {
+    co_await sleep(1ms);
+    EXPECT_EQ(all_tasks().size(), 1U);
+  }
+};
+
+TEST(StoppedGroups, futures_that_are_only_watched) { stop_in_both_states<FuturesScene>(21); }
+
 struct WaitScene : TasksScene {
   Coro<void> operate() {
     make_tasks();
