@@ -63,6 +63,10 @@ void GeneratorPromise::unhandled_exception() noexcept {
 }
 
 void GeneratorPromise::drop() noexcept {
+  if (closed_by_loop_) {
+    dropped_ = true;
+    return;
+  }
   contract(state_ != State::running, "a generator is not dropped while somebody is inside it", where);
   if (state_ == State::suspended) return close_in_call();
   handle().destroy();
@@ -77,6 +81,23 @@ void GeneratorPromise::close_in_call() noexcept {
   handle().destroy();  // inside the drive, which counts: parameters may be generators
 }
 
-Coro<void> GeneratorPromise::closed_by_loop(OpenFrame& frame) { co_await CloseAwaiter(static_cast<GeneratorPromise&>(frame)); }
+/// Who drops it meanwhile leaves the rest to the loop.
+Coro<void> GeneratorPromise::closed_by_loop(OpenFrame& frame) {
+  class Closing {
+   public:
+    explicit Closing(GeneratorPromise& generator) noexcept : generator_(generator) { generator_.closed_by_loop_ = true; }
+    Closing(const Closing&) = delete;
+    Closing& operator=(const Closing&) = delete;
+    ~Closing() {
+      generator_.closed_by_loop_ = false;
+      if (generator_.dropped_) generator_.drop();
+    }
+
+   private:
+    GeneratorPromise& generator_;
+  };
+  const Closing closing(static_cast<GeneratorPromise&>(frame));
+  co_await CloseAwaiter(static_cast<GeneratorPromise&>(frame));
+}
 
 }  // namespace heirloop::detail

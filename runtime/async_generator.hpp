@@ -135,6 +135,8 @@ class GeneratorPromise : public OpenFrame {
   State state_ = State::created;
   Then then_ = Then::goes_on;
   std::uint8_t refused_yields_ = 0;
+  bool closed_by_loop_ = false;  // it is inside
+  bool dropped_ = false;         // meanwhile
 };
 
 /// The next value, or that there is none.
@@ -246,7 +248,7 @@ class CloseAwaiter {
 /// Dropping one that is suspended closes it inside the destructor, under the identity of who drops it: GeneratorExit is thrown
 /// at the yield and the frame runs out. It can't wait there: an await that would, and a yield, get InvalidStateError with their
 /// place; who tries a fourth time ends the program. What leaves the frame is logged. What must wait to clean up is closed by
-/// `aclose()`. A generator must not be dropped while somebody is inside it: that ends the program. Cost: a thrown exception; none
+/// `aclose()`. A generator must not be dropped while somebody is inside it, but for the end of a run: that ends the program. Cost: a thrown exception; none
 /// for one that is new or has finished.
 ///
 /// One that has begun and is left when its run ends is closed then, as by `aclose()`, in a task of its own.

@@ -10,6 +10,7 @@
 
 #include <heirloop/runtime/awaited.hpp>
 #include <heirloop/runtime/timeout.hpp>
+#include <heirloop/sched/own_cancel.hpp>
 #include <heirloop/sched/shield.hpp>
 
 namespace heirloop {
@@ -40,6 +41,7 @@ auto call_with_shield(CleanUp& clean_up, Shield& shield) {
 template <class Body, class CleanUp>
 auto ensure(Body body, CleanUp clean_up, TimeSpan shielded = std::nullopt) -> std::invoke_result_t<Body&> {
   using Value = detail::Awaited<std::invoke_result_t<Body&>>;
+  detail::checked_current_task();  // else the clean-up could not be shielded, and nothing is to be done
   detail::Result<Value> value;
   std::exception_ptr error;
   try {

@@ -21,6 +21,12 @@ void Gathering::Wait::await_resume() const {
   std::rethrow_exception(error);
 }
 
+void Gathering::cancel_own(const std::string& message, const Task* sender) noexcept {
+  for (const Member* member = newest(); member != nullptr; member = member->older) {
+    if (member->own) member->owner->loop().cancel(*member->owner, message, sender);
+  }
+}
+
 bool Gathering::Wait::forward(CancelWalk& walk) noexcept {
   bool asked = false;
   for (const Member* member = gathering_.newest(); member != nullptr; member = member->older) {
@@ -34,9 +40,7 @@ AbortResult Gathering::Wait::abort() noexcept {
   if (node().queue() == nullptr) return AbortResult::done;  // over already
   gathering_.let_go_of_foreign();
   gathering_.cancelled_.emplace("the gather that made this task was interrupted");
-  for (const Member* member = gathering_.newest(); member != nullptr; member = member->older) {
-    member->owner->loop().cancel(*member->owner, gathering_.cancelled_->message(), task());
-  }
+  gathering_.cancel_own(gathering_.cancelled_->message(), task());
   return gathering_.size() == 0 ? AbortResult::done : AbortResult::pending;
 }
 

@@ -64,6 +64,9 @@ class Gathering final : public TaskSet {
  public:
   explicit Gathering(bool exceptions_are_outcomes) noexcept
       : TaskSet(Needs::all), exceptions_are_outcomes_(exceptions_are_outcomes) {}
+  ~Gathering() {
+    if (!is_awaited_) cancel_own("the gather that made this task has failed");
+  }
 
   class Wait final : public Waiter {
    public:
@@ -80,7 +83,10 @@ class Gathering final : public TaskSet {
   };
 
   /// Suspends: until all have ended, or one has failed and that ends it. Errors: that failure; Cancelled; DeadlockError.
-  Wait wait() { return Wait(*this); }
+  Wait wait() {
+    is_awaited_ = true;
+    return Wait(*this);
+  }
 
   /// `own`: an interrupt ends it.
   template <class T>
@@ -109,10 +115,12 @@ class Gathering final : public TaskSet {
     co_return co_await std::move(awaitable);
   }
 
+  void cancel_own(const std::string& message, const Task* sender = nullptr) noexcept;
   bool is_over() const noexcept { return size() == 0 || (failed_ && !cancelled_); }
   void member_ended(Task& task, bool own) noexcept override;
 
   const bool exceptions_are_outcomes_;
+  bool is_awaited_ = false;
   TaskRef failed_;  // the first one, when that ends it all
   std::optional<Cancelled> cancelled_;
 };

@@ -33,6 +33,7 @@ std::string TaskGroup::describe() const {
 }
 
 void TaskGroup::check_open() const {
+  if (detail::this_thread.drive != nullptr) throw InvalidStateError("no task can be awaited here, so that a group takes none");
   if (closed_) throw InvalidStateError("this group takes no more tasks: it is over, or cancels those that it has");
 }
 
@@ -97,6 +98,8 @@ void TaskGroup::body_failed() noexcept {
     if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
   } else if (!cancel_body_.take_back()) {
     cancelled_ = error;
+  } else if (std::exception_ptr overtaken = cancel_body_.overtaken()) {
+    failures_.push_back(std::move(overtaken));
   }
   if (!closed_) cancel("the body of the group has ended with an exception");
 }

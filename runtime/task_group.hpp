@@ -48,7 +48,8 @@ class TaskGroup final : private detail::TaskSet {
   ~TaskGroup() { contract(size() == 0, "a group ends when its tasks have ended"); }
 
   /// Starts a task that belongs to the group. Its base priority is that of the current task unless given.
-  /// Errors: InvalidStateError when the group is over or cancels its tasks; else as `heirloop::create_task`.
+  /// Errors: InvalidStateError when the group is over or cancels its tasks, and where nothing may wait (in what a dropped
+  /// generator runs); else as `heirloop::create_task`.
   /// Cost: as that, and a recycled block.
   template <class T>
   PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {

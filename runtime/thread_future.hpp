@@ -64,7 +64,14 @@ class RemoteCall : public std::enable_shared_from_this<RemoteCall> {
   bool wait_for(std::chrono::duration<Rep, Period> span) const {
     std::unique_lock guard(mutex_);
     if (state_ != State::done) refuse_own_loop();
-    return changed_.wait_for(guard, span, [this] { return state_ == State::done; });
+    const auto done = [this] { return state_ == State::done; };
+    const std::int64_t span_ns = detail::span_ns(span);
+    const auto now = std::chrono::steady_clock::now();
+    if (span_ns >= (std::chrono::steady_clock::time_point::max() - now).count()) {
+      changed_.wait(guard, done);
+      return true;
+    }
+    return changed_.wait_until(guard, now + std::chrono::nanoseconds(span_ns), done);
   }
 
   /// It was posted, and the loop has ended meanwhile.

@@ -4,6 +4,7 @@ namespace heirloop::detail {
 
 /// The tasks that watched futures are wanted no longer.
 Watching::~Watching() {
+  if (wanted_ != nullptr) *wanted_ = false;
   for (const Member* member = newest(); member != nullptr; member = member->older) {
     if (member->own) member->owner->loop().cancel(*member->owner, "nobody waits for the future any more");
   }
@@ -34,7 +35,7 @@ void Watching::member_ended(Task& task, bool own) noexcept {
   }
   ended_.push_back(ended);
   over_ |= when_ == ReturnWhen::first_completed || (when_ == ReturnWhen::first_exception && failed);
-  if (over_ || size() == 0) wake_all(waiters());
+  if (is_over() || needs() == Needs::any) wake_all(waiters());
 }
 
 }  // namespace heirloop::detail

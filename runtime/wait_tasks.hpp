@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -33,15 +34,14 @@ struct WaitResult {
 
 namespace detail {
 
-/// Ends when the future has its outcome, which stays unseen, or when nobody wants to know any more.
+/// Ends when the future has its outcome, which stays unseen, or when it is not wanted any more, whoever else cancels it.
 template <class T>
-Coro<Future<T>> watch_outcome(Future<T> future) {
-  while (!future.done()) {
+Coro<Future<T>> watch_outcome(Future<T> future, std::shared_ptr<const bool> wanted) {
+  while (!future.done() && *wanted) {
     try {
       co_await future.until_done();
     } catch (const OwnerDied&) {  // others may set it yet
     } catch (const Cancelled&) {
-      break;
     }
   }
   co_return future;
@@ -74,10 +74,13 @@ class Watching final : public TaskSet {
   void watch(const Future<T>& future) {
     make_room();
     outcome_failed_ = watched_failed<T>;
+    if (wanted_ == nullptr) wanted_ = std::make_shared<bool>(true);
     Loop& loop = Loop::current();
-    const TaskOptions options{.name = "watches a future", .eager_start = future.done()};
-    loop.start(*make(loop, watch_outcome(future), options, true).get(), options);
+    const TaskOptions options{.name = "watches a future", .eager_start = true};
+    loop.start(*make(loop, watch_outcome(future, wanted_), options, true).get(), options);
   }
+
+  bool is_over() const noexcept { return over_ || size() == 0; }
 
   /// From now on the next one that ends counts.
   void again() noexcept { over_ = false; }
@@ -85,7 +88,7 @@ class Watching final : public TaskSet {
   class Wait final : public Waiter {
    public:
     explicit Wait(Watching& watching) noexcept : watching_(watching) {}
-    bool await_ready() const noexcept { return watching_.over_ || watching_.size() == 0; }
+    bool await_ready() const noexcept { return watching_.is_over(); }
     void await_suspend(std::coroutine_handle<> frame) { suspend(watching_.waiters(), frame); }
     void await_resume() const {
       waited();
@@ -97,7 +100,14 @@ class Watching final : public TaskSet {
    private:
     Watching& watching_;
   };
-  Wait wait() { return Wait(*this); }
+
+  /// Until it is over. When one of any has ended, the wait for the others is a new one: they may not be able to go on.
+  Coro<void> until_over() {
+    while (!is_over()) {
+      Wait wait(*this);
+      co_await wait;
+    }
+  }
 
   /// Those that have ended, as they did; for a future, the task that has watched it.
   const std::vector<TaskRef>& ended() const noexcept { return ended_; }
@@ -110,7 +120,8 @@ class Watching final : public TaskSet {
 
   const ReturnWhen when_;
   bool over_ = false;
-  std::vector<TaskRef> ended_;  // has room for all
+  std::vector<TaskRef> ended_;        // has room for all
+  std::shared_ptr<bool> wanted_;      // what the tasks that watch futures look at, which may outlive this
   bool (*outcome_failed_)(const Task& task) = nullptr;  // of the task that has watched a future
   std::exception_ptr refused_;                          // a future whose outcome depends on who waits here
 };
@@ -129,9 +140,9 @@ Coro<WaitResult<Handle>> wait(std::vector<Handle> tasks, ReturnWhen when = Retur
   detail::Watching watching(when);
   for (const Handle& task : tasks) watching.watch(task);
   if (timeout.ns() == TimerQueue::never) {
-    co_await watching.wait();
+    co_await watching.until_over();
   } else {
-    co_await move_on_after(timeout, [&]() -> Coro<void> { co_await watching.wait(); });
+    co_await move_on_after(timeout, [&] { return watching.until_over(); });
   }
   WaitResult<Handle> result;
   for (Handle& task : tasks) {
@@ -158,7 +169,8 @@ class AsCompleted {
   /// Errors: TimeoutError when the time has passed and nobody has ended; DeadlockError. Cost: O(1).
   Coro<Handle> next() {
     if (until_ && is_waited_for()) {
-      co_await timeout_at(until_, [this] { return one_ends(); });
+      co_await move_on_at(until_, [this] { return one_ends(); });
+      if (is_waited_for()) throw TimeoutError("the time limit of as_completed has passed");
     } else {
       co_await one_ends();
     }
@@ -175,7 +187,7 @@ class AsCompleted {
   Coro<void> one_ends() {
     while (is_waited_for()) {
       watching_.again();
-      co_await watching_.wait();
+      co_await watching_.until_over();
     }
   }
 

@@ -4,6 +4,7 @@
 #include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sched/loop.hpp>
 #include <heirloop/sched/shield.hpp>
+#include <heirloop/sched/time_limit.hpp>
 
 namespace heirloop {
 
@@ -43,10 +44,13 @@ bool Loop::deliver(Task& first, CancelWalk& walk) {
   return true;
 }
 
-/// A cancel takes the place of what else is pending: of a time limit without a trace, of a throw as what caused it.
+/// A cancel takes the place of what else is pending: of a throw as what caused it, of a time limit without a trace, unless it is a
+/// block's own and is taken back.
 void Loop::set_cancelled(Task& task, Cancelled cancelled, const Shield* scope) {
   if (Shield* shield = Shield::before(task, scope)) return shield->hold(std::move(cancelled), scope);
-  const bool of_limit = std::exchange(task.pending_limit_, nullptr) != nullptr;
+  TimeLimit* const limit = std::exchange(task.pending_limit_, nullptr);
+  const bool of_limit = limit != nullptr;
+  if (of_limit) limit->overtaken();
   if (task.pending_ == Task::Pending::cancel && !of_limit) return;
   std::exception_ptr cause = std::exchange(task.pending_error_, nullptr);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();

@@ -15,6 +15,10 @@
 
 namespace heirloop {
 
+namespace detail {
+class OwnCancel;
+}  // namespace detail
+
 /// A call that the present state forbids: result of a task that is not done, a throw at oneself, a second await,
 /// release of a lock by a stranger. The state is unchanged.
 class InvalidStateError : public std::logic_error {
@@ -111,8 +115,11 @@ class Cancelled {
   const std::exception_ptr& cause() const noexcept { return cause_; }
 
  private:
+  friend class detail::OwnCancel;
+
   std::string message_;
   std::exception_ptr cause_;
+  std::uint64_t number_ = 0;  // of the block that has sent it to its own task
 };
 
 /// The usual thing to throw with `task_interrupt`. Not a std::exception. Derive from it to tell interrupts apart.

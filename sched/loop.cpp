@@ -97,6 +97,7 @@ inline void Loop::dispatch(Entry& entry) {
   } else {
     run_callback(static_cast<Callback&>(entry));
   }
+  step_ = nullptr;
 }
 
 /// One step: the trampoline resumes frame after frame until the task suspends or ends. `resume_` is the frame that runs.
@@ -120,7 +121,8 @@ inline void Loop::run_task(Task& task) {
 
 /// As dispatch, for an observer and the limit of a step.
 void Loop::dispatch_watched(Entry& entry) {
-  if (observer_ != nullptr) observer_->step_begins(entry, now_ns_);
+  StepObserver* const observer = observer_;
+  if (observer != nullptr) observer->step_begins(entry, now_ns_);
   if (!options_.slow_step) {
     dispatch(entry);
   } else {
@@ -133,7 +135,7 @@ void Loop::dispatch_watched(Entry& entry) {
       log_slow_step(task, took_ns);
     }
   }
-  if (observer_ != nullptr) observer_->step_ended();
+  if (observer != nullptr && observer == observer_) observer->step_ended();
 }
 
 /// "waiting for … at FILE:LINE", or the state of a task that does not wait.
@@ -395,6 +397,7 @@ void Loop::yield_behind(Task& victim, Task& caller, std::coroutine_handle<> fram
 bool Loop::withdraw(Task& task) noexcept {
   Wait* wait = task.wait_;
   if (task.state_ != TaskState::blocked) {
+    if (task.is_taken_out()) ready_.push(task, now_ns_);
     if (wait != nullptr && wait->state_ == Wait::State::elected) {
       wait->state_ = Wait::State::withdrawn;
       wait->abort();
@@ -468,6 +471,7 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
   if (task.failed_ || task.has_extras_) [[unlikely]] task_ended_rarely(task);
   count_deadline(task);
+  this_thread.task = nullptr;  // what the result's destructor does is not the task's any more
   if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
 }
 

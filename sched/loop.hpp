@@ -144,7 +144,7 @@ class Loop {
 
   detail::LoopLife& life() noexcept { return *life_; }
 
-  /// Null: none. The observer must live until it is taken back.
+  /// From the next step on; null: none. The observer must live until it is taken back; it does not see the end of that step.
   void set_observer(StepObserver* observer) noexcept {
     observer_ = observer;
     watched_ = observer != nullptr || options_.slow_step.has_value();
@@ -443,7 +443,7 @@ class Loop {
   bool is_preceded() noexcept {
     const std::uint64_t changes = ready_.changes() + dispatches_;
     if (changes == not_preceded_at_) [[likely]] return false;
-    if (ready_.precedes(step_->key(), step_->urgency())) return true;
+    if (step_ != nullptr && ready_.precedes(step_->key(), step_->urgency())) return true;
     if (!ready_.divides()) not_preceded_at_ = changes;
     return false;
   }
@@ -487,7 +487,7 @@ class Loop {
   unsigned until_refresh_ = 1;  // steps; 1: before the next one
 
   std::uint64_t dispatches_ = 0;
-  Entry* step_ = nullptr;  // whose step this is; an eager start runs in its starter's
+  Entry* step_ = nullptr;  // whose step this is, null between two; an eager start runs in its starter's
   std::uint64_t not_preceded_at_ = 0;  // the changes as the queue said so; each of them only grows, so the sum tells all
   unsigned checkpoints_ = 0;
   unsigned unblocked_ = 0;

@@ -125,7 +125,9 @@ class CheckpointAwaiter {
 
   bool await_ready() const noexcept { return !loop_.should_yield(); }
   void await_suspend(std::coroutine_handle<> frame) const noexcept { loop_.yield(frame); }
-  void await_resume() const { Loop::resumed(); }
+  void await_resume() const {
+    if (this_thread.task != nullptr) Loop::resumed();  // else a handle has dropped a generator
+  }
 
  protected:
   Loop& loop_;

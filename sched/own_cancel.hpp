@@ -7,8 +7,10 @@
 // 2. What leaves the block is the block's own `Cancelled` only when nobody else has cancelled the task meanwhile.
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include <heirloop/sched/shield.hpp>
 
@@ -37,13 +39,19 @@ class OwnCancel {
   /// own. One that was not delivered is withdrawn, unless it stands for others as well.
   bool take_back() noexcept;
 
+  /// The throw that was pending as this was sent, when that was delivered; null: none.
+  std::exception_ptr overtaken() noexcept { return std::exchange(overtaken_, nullptr); }
+
  private:
+  bool is_own(const std::exception_ptr& error) const noexcept;
+
   Task& task_;
   const Shield* scope_;
   int before_;  // cancel requests as the block began
   bool sent_ = false;
-  int requests_as_sent_ = 0;
-  std::exception_ptr pending_;  // what it sent, when nothing was pending before; null when it was passed on
+  std::uint32_t requests_as_sent_ = 0;
+  std::uint64_t number_ = 0;      // of what it sent, which a shield may have held; 0: another one was pending
+  std::exception_ptr overtaken_;  // the throw whose place that took
 };
 
 }  // namespace heirloop::detail

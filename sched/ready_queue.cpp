@@ -287,6 +287,7 @@ Entry* ReadyQueue::pop_rarely() noexcept {
   if (!positional_.front_due()) {
     if (Entry* entry = pop_ordinary()) {
       positional_.ordinary_popped();
+      ++moves_;  // the gaps of all behind are less by one
       other_key_ = unknown;
       return entry;
     }

@@ -92,15 +92,26 @@ TakenEntry ReadyTasks::remove(const TaskRef& task) {
   return TakenEntry(*loop_, ready);
 }
 
-void ReadyTasks::append(TakenEntry entry) { entry.put_back(); }
+/// To be put in; null for an empty one. Errors: InvalidStateError when the task has been woken meanwhile.
+Entry* TakenEntry::give_to_insert() {
+  if (entry_ == nullptr) return nullptr;
+  const TaskRef task = task_;
+  Entry* entry = give();
+  if (entry == nullptr) throw InvalidStateError(task.name() + " was woken meanwhile: it has its place, or has run");
+  return entry;
+}
+
+void ReadyTasks::append(TakenEntry entry) {
+  if (Entry* given = entry.give_to_insert()) loop_->ready().push(*given, loop_->now_ns());
+}
 
 void ReadyTasks::append_pri(TakenEntry entry, double priority) {
   const double checked = checked_priority(priority);
-  if (Entry* given = entry.give()) loop_->ready().push_at_priority(*given, checked, loop_->now_ns());
+  if (Entry* given = entry.give_to_insert()) loop_->ready().push_at_priority(*given, checked, loop_->now_ns());
 }
 
 void ReadyTasks::insert(std::size_t position, TakenEntry entry) {
-  if (Entry* given = entry.give()) loop_->ready().push_positional(*given, position, loop_->now_ns());
+  if (Entry* given = entry.give_to_insert()) loop_->ready().push_positional(*given, position, loop_->now_ns());
 }
 
 void ReadyTasks::reschedule_all() { loop_->ready().replace_all(); }

@@ -90,11 +90,13 @@ auto create_task_start(Coro<T> coro, TaskOptions options = {}) {
   return detail::StartAwaiter<T, detail::YieldAwaiter>(create_task(std::move(coro), options));
 }
 
-/// True when the task waits for something that has not come. False from the wake-up on.
-inline bool task_is_blocked(const TaskRef& task) { return task.state() == TaskState::blocked; }
+/// True when the task waits for something that has not come, or was taken out of the ready queue. False from the wake-up on.
+inline bool task_is_blocked(const TaskRef& task) {
+  return task.state() == TaskState::blocked || task.get()->is_taken_out();
+}
 
 /// True when the task stands in the ready queue, from the wake-up on; false for the one that runs.
-inline bool task_is_runnable(const TaskRef& task) { return task.state() == TaskState::ready; }
+inline bool task_is_runnable(const TaskRef& task) { return task.state() == TaskState::ready && task.get()->is_ready(); }
 
 /// The ready tasks, in the order in which they would run. Cost: O(n log n); allocates.
 std::vector<TaskRef> runnable_tasks();
@@ -114,7 +116,8 @@ inline SchedulingGroup& create_group(const GroupOptions& options) { return Loop:
 // ---- the ready queue ----
 
 /// An entry that was taken out of the ready queue, to be put in again elsewhere. Dropped, it goes back to the end of its
-/// priority, so that nothing is lost. A task that is cancelled or interrupted meanwhile is back already, and stays there.
+/// priority, so that nothing is lost. A task that is cancelled or interrupted meanwhile is back already, at the
+/// end of its priority or in front, and stays there.
 class TakenEntry {
  public:
   TakenEntry() noexcept = default;
@@ -138,6 +141,7 @@ class TakenEntry {
   friend class ReadyTasks;
   TakenEntry(Loop& loop, Entry& entry);
   Entry* give() noexcept;  // null when somebody else has put it back
+  Entry* give_to_insert();
   void put_back() noexcept;
 
   Entry* entry_ = nullptr;
@@ -172,6 +176,9 @@ class ReadyTasks {
 
   /// Takes out a ready task. Errors: InvalidStateError when it is not ready. Cost: O(1), O(log n) in the heap.
   TakenEntry remove(const TaskRef& task);
+
+  // An entry that was taken out is put in again; nothing happens with an empty one.
+  // Errors: InvalidStateError when its task has been woken meanwhile, by a cancel or a throw; it stays where it is then.
 
   /// To the end of its own priority.
   void append(TakenEntry entry);

@@ -66,11 +66,11 @@ std::coroutine_handle<> leaf_frame(const Task& task) noexcept;
 struct TaskOptions {
   std::string_view name{};               ///< copied; empty: "Task-N"
   std::optional<double> priority{};      ///< empty: the base priority of the creator, NORMAL outside tasks
+  ContextView context{};                 ///< in which it runs; empty: a copy of the creator's
   std::optional<bool> eager_start{};     ///< run inside the call up to the first suspension; empty: as the loop does it
   /// By when it should have ended, of the loop's clock: decides under `edf`, is counted when missed under every policy.
   std::optional<std::chrono::steady_clock::time_point> deadline{};
   SchedulingGroup* group = nullptr;      ///< decides under `shares`; null: the group of the creator, the root outside tasks
-  ContextView context{};                 ///< in which it runs; empty: a copy of the creator's
 
   /// True when the task is to be like its creator; how it starts aside.
   bool asks_for_nothing() const noexcept {
@@ -94,6 +94,9 @@ class Task : public Entry {
   Wait* wait() const noexcept { return wait_; }
   const Holding* holdings() const noexcept { return holdings_; }
   bool is_awaited() const noexcept { return !joiners_.empty(); }
+
+  /// Taken out of the ready queue by the program, to be put in elsewhere; it counts as blocked meanwhile.
+  bool is_taken_out() const noexcept { return state_ == TaskState::ready && !is_ready(); }
 
  protected:
   /// What depends on the type of the result.

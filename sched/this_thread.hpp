@@ -16,7 +16,7 @@ namespace detail {
 
 class Drive;
 
-struct ThisThread {
+struct alignas(32) ThisThread {  // in one cache line
   Loop* loop;
   Task* task;                    // null inside handles and outside the loop
   std::coroutine_handle<> next;  // resumed by the trampoline when the present frame has suspended; null: the step ends

@@ -25,20 +25,33 @@ OwnCancel::OwnCancel()
 
 void OwnCancel::send(std::string message) {
   sent_ = true;
-  const bool goes_first = task_.pending_ != Task::Pending::cancel;
-  CancelWalk walk(Cancelled(std::move(message)), nullptr, scope_);
+  std::exception_ptr thrown;
+  if (task_.pending_ == Task::Pending::thrown && task_.pending_limit_ == nullptr) thrown = task_.pending_error_;
+  Cancelled cancelled(std::move(message));
+  number_ = task_.pending_ == Task::Pending::cancel ? 0 : next_arrival();
+  cancelled.number_ = number_;
+  CancelWalk walk(std::move(cancelled), nullptr, scope_);
   task_.loop().deliver(task_, walk);
-  if (goes_first && task_.pending_ == Task::Pending::cancel) pending_ = task_.pending_error_;
-  requests_as_sent_ = Shield::requests_let_through(task_);
+  if (task_.pending_ == Task::Pending::cancel) overtaken_ = std::move(thrown);
+  requests_as_sent_ = task_.cancel_requests_;
+}
+
+bool OwnCancel::is_own(const std::exception_ptr& error) const noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Cancelled& cancelled) {
+    return number_ != 0 && cancelled.number_ == number_;
+  } catch (...) {
+    return false;
+  }
 }
 
 bool OwnCancel::take_back() noexcept {
   if (!std::exchange(sent_, false)) return false;
-  const std::exception_ptr own = std::exchange(pending_, nullptr);
-  const bool stands_for_others = Shield::requests_let_through(task_) > requests_as_sent_;
+  const bool stands_for_others = task_.cancel_requests_ > requests_as_sent_;
   if (task_.cancel_requests_ > 0) --task_.cancel_requests_;
   const bool alone = Shield::requests_let_through(task_) <= before_;
-  if (task_.pending_ == Task::Pending::cancel && (alone || (task_.pending_error_ == own && !stands_for_others))) {
+  if (task_.pending_ == Task::Pending::cancel && (alone || (!stands_for_others && is_own(task_.pending_error_)))) {
     task_.pending_ = Task::Pending::nothing;
     task_.pending_error_ = nullptr;
     task_.pending_limit_ = nullptr;
@@ -63,7 +76,7 @@ TimeLimit::TimeLimit(Sends sends, std::int64_t time_ns, bool is_point)
 
 std::optional<steady_clock::time_point> TimeLimit::when() {
   if (!is_set() && !expired_) return std::nullopt;
-  const std::int64_t deadline_ns = cancel_.task().loop().deadline_of(*this);
+  const std::int64_t deadline_ns = expired_ ? passed_ns_ : cancel_.task().loop().deadline_of(*this);
   if (deadline_ns == TimerQueue::never) return std::nullopt;
   return steady_clock::time_point(std::chrono::nanoseconds(deadline_ns));
 }
@@ -72,7 +85,9 @@ void TimeLimit::reschedule(std::optional<steady_clock::time_point> deadline) {
   if (expired_ || ended_) throw InvalidStateError("a time limit that has passed, or whose block is over, can't be set again");
   Loop& loop = cancel_.task().loop();
   if (is_set()) loop.timers().remove(*this);
-  if (deadline) loop.set_timer_at(*this, std::chrono::nanoseconds(deadline->time_since_epoch()).count());
+  if (deadline && *deadline != steady_clock::time_point::max()) {
+    loop.set_timer_at(*this, std::chrono::nanoseconds(deadline->time_since_epoch()).count());
+  }
 }
 
 bool TimeLimit::reaches_its_task() const noexcept {
@@ -88,16 +103,20 @@ bool TimeLimit::end() noexcept {
   return cancel_.take_back();
 }
 
+void TimeLimit::expire() noexcept {
+  if (!std::exchange(expired_, true)) passed_ns_ = cancel_.task().loop().deadline_of(*this);
+}
+
 /// Of equal deadlines the outer wins alone; one that a shield keeps back waits for that.
 void TimeLimit::passed() noexcept {
   const Task& task = cancel_.task();
   TimerQueue& timers = task.loop().timers();
   TimeLimit* winner = this;
-  expired_ = true;
+  expire();
   for (TimeLimit* limit = outer_; limit != nullptr; limit = limit->outer_) {
     if (!limit->is_set() || timers.is_later(*limit, *this)) continue;
     timers.remove(*limit);
-    limit->expired_ = true;
+    limit->expire();
     limit->due_ = Shield::before(task, limit->cancel_.scope()) != nullptr;
     if (!limit->due_) winner = limit;
   }
@@ -115,7 +134,7 @@ void TimeLimit::go() noexcept {
     // an interrupt comes then.
     if (task.pending_ == Task::Pending::cancel) {
       if (sends_ == Sends::cancel) cancel_.send("a time limit has passed");
-      overtaken_ = sends_ == Sends::interrupt;
+      overtaken();
     }
     if (task.pending_ != Task::Pending::nothing) return;
   } else {
@@ -159,10 +178,15 @@ void TimeLimit::go_on(Task& task) noexcept {
   }
 }
 
+void TimeLimit::overtaken() noexcept {
+  if (sends_ == Sends::interrupt) overtaken_with_ = Shield::requests_let_through(cancel_.task());
+}
+
+/// The one that went before was, when there are fewer requests than then.
 void TimeLimit::cancel_taken_back(Task& task) noexcept {
   for (TimeLimit* limit = task.time_limits_; limit != nullptr; limit = limit->outer_) {
-    if (!limit->overtaken_ || limit->cancel_.others_have_cancelled()) continue;
-    limit->overtaken_ = false;
+    if (Shield::requests_let_through(task) >= limit->overtaken_with_) continue;
+    limit->overtaken_with_ = 0;
     task.loop().set_timer_after(*limit, 0);
   }
 }

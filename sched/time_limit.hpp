@@ -41,7 +41,7 @@ class TimeLimit : private Timer {
   /// The deadline by the loop's clock; empty: none. Reads the clock when the limit was set by a span in this step.
   std::optional<std::chrono::steady_clock::time_point> when();
 
-  /// Another deadline, one that has passed included; empty: none.
+  /// Another deadline, one that has passed included; empty, or the end of time: none.
   /// Errors: InvalidStateError when the limit has expired, or its block is over.
   void reschedule(std::optional<std::chrono::steady_clock::time_point> deadline);
 
@@ -66,8 +66,12 @@ class TimeLimit : private Timer {
   friend class detail::OwnCancel;
   static void fired(Timer& timer) noexcept { static_cast<TimeLimit&>(timer).passed(); }
   void passed() noexcept;
+  void expire() noexcept;
   void go() noexcept;
   bool is_inside(const TimeLimit& other) const noexcept;
+
+  /// A cancel goes before its interrupt, for good unless that is a block's own.
+  void overtaken() noexcept;
 
   /// It is pending in its task, and is not to be delivered now.
   void withdraw() noexcept;
@@ -84,9 +88,10 @@ class TimeLimit : private Timer {
   Sends sends_;
   bool expired_ = false;
   bool due_ = false;
-  bool overtaken_ = false;  // an interrupt's time passed while a cancel was pending
   bool ended_ = false;
-  std::uint64_t number_ = 0;  // of the interrupt that it has sent; 0: none
+  int overtaken_with_ = 0;  // so many cancel requests, as a cancel went before its interrupt; 0: none has
+  std::uint64_t number_ = 0;    // of the interrupt that it has sent; 0: none
+  std::int64_t passed_ns_ = 0;  // the deadline that has passed
 };
 
 }  // namespace heirloop

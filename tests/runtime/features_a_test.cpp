@@ -178,7 +178,7 @@ TEST(FeaturesA, create_task_takes_name_priority_context_and_eager_start) {
     EXPECT_FALSE(lazy.done());
     EXPECT_EQ(lazy.priority(), 2.5);
     const PriorityTask<std::string> eager =
-        create_task(look(context), {.eager_start = true, .context = context});
+        create_task(look(context), {.context = context, .eager_start = true});
     EXPECT_TRUE(eager.done());
     const PriorityTask<std::string> copy = lazy;
     lazy = {};

@@ -1,4 +1,6 @@
 // A generator that is dropped is closed inside the call, where nothing may wait.
+#include <heirloop/runtime/ensure.hpp>
+#include <heirloop/runtime/task_group.hpp>
 #include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
 #include <heirloop/sync/queue.hpp>
@@ -400,6 +402,54 @@ TEST(GeneratorClose, of_a_chain_as_deep_as_its_limit) {
     co_await chain.aclose();
     EXPECT_EQ(o.size(), 1000U) << "those inside are dropped with the frames that hold them";
   }(order));
+}
+
+/// A handle drops the generator: no task runs.
+Coro<void> dropped_by_a_handle(CleanUp clean_up) {
+  auto held = std::make_shared<AsyncGenerator<int>>(with_clean_up(std::move(clean_up)));
+  co_await held->next();
+  call_soon([it = std::move(held)]() mutable { it.reset(); });
+  co_await sleep(1ms);
+}
+
+TEST(GeneratorDrop, by_a_handle_may_meet_checkpoints) {
+  Order order;
+  Sim sim;
+  sim.run(dropped_by_a_handle([&]() -> Coro<void> {
+    co_await checkpoint();
+    order.push_back("behind the checkpoint");
+  }));
+  EXPECT_THAT(order, ElementsAre("behind the checkpoint"));
+}
+
+TEST(GeneratorDrop, by_a_handle_refuses_ensure_before_its_body) {
+  Order order;
+  LogCapture log;
+  Sim sim;
+  sim.run(dropped_by_a_handle([&]() -> Coro<void> {
+    const auto notes = [&order]() -> Coro<void> {
+      order.push_back("ran");
+      co_return;
+    };
+    co_await ensure(notes, notes);
+  }));
+  EXPECT_THAT(order, ElementsAre());
+  EXPECT_THAT(log.text(), HasSubstr("no task runs here"));
+}
+
+TEST(GeneratorDrop, refuses_a_group_its_tasks) {
+  LogCapture log;
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    auto generator = with_clean_up([]() -> Coro<void> {
+      co_await with_task_group([](TaskGroup& group) -> Coro<void> {
+        group.start_soon([]() -> Coro<void> { co_return; }());
+        co_return;
+      });
+    });
+    co_await generator.next();
+  }());
+  EXPECT_THAT(log.text(), HasSubstr("a group takes none"));
 }
 
 }  // namespace

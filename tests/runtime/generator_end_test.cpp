@@ -274,5 +274,41 @@ TEST(GeneratorAtTheEndOfARun, of_a_whole_runtime) {
   EXPECT_THAT(order, ElementsAre("cleaned"));
 }
 
+TEST(GeneratorAtTheEndOfARun, may_be_dropped_while_the_loop_closes_it) {
+  for (const bool yields_on : {false, true}) {
+    Order order;
+    LogCapture log;
+    Sim sim;
+    sim.run([](Order& o, bool yields) -> Coro<void> {
+      const auto body = [](Order& in, bool on) -> AsyncGenerator<int> {
+        const Note note(in, "closed");
+        bool exits = false;
+        try {
+          co_yield 1;
+        } catch (const GeneratorExit&) {
+          exits = true;
+        }
+        if (exits) co_await sleep(1ms);
+        for (int i = 0; on && i < 5; ++i) {
+          try {
+            co_yield i;
+          } catch (const InvalidStateError&) {
+          } catch (const GeneratorExit&) {
+            on = false;
+          }
+        }
+      };
+      auto held = std::make_shared<AsyncGenerator<int>>(body(o, yields));
+      co_await held->next();
+      const auto drop = [it = std::move(held), &o]() mutable {
+        it.reset();
+        o.push_back("dropped");
+      };
+      call_soon(std::move(drop), {.priority = priority::low});
+    }(order, yields_on));
+    EXPECT_THAT(order, ElementsAre("dropped", "closed"));
+  }
+}
+
 }  // namespace
 }  // namespace heirloop::testing

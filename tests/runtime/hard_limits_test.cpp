@@ -359,5 +359,141 @@ TEST(HardLimits, one_that_an_endless_shield_keeps_back_makes_no_cycle_legal) {
   }());
 }
 
+/// A group in which a child fails after 10 ms, in a body that goes on.
+Coro<void> goes_on_behind_a_group(Order& order, double childs_priority) {
+  const auto group = [&](TaskGroup& in) -> Coro<void> {
+    in.start_soon(fail_after(10ms), {.priority = childs_priority});
+    co_await sleep(90ms);
+  };
+  order.push_back(co_await ending(with_task_group(group)));
+  co_await sleep(90ms);
+  order.push_back("not reached");
+}
+
+TEST(HardLimits, an_interrupt_that_is_pending_as_a_child_fails_comes_behind_the_group) {
+  for (const double childs_priority : {-10.0, 10.0}) {
+    Sim sim;
+    sim.run([](double priority) -> Coro<void> {
+      Order order;
+      order.push_back(co_await ending(task_timeout(10ms, [&] { return goes_on_behind_a_group(order, priority); })));
+      EXPECT_EQ(order.back(), "TimeoutError");
+      EXPECT_EQ(loop_time().time_since_epoch() % 1s, 10ms);
+    }(childs_priority));
+  }
+}
+
+TEST(HardLimits, an_interrupt_is_not_lost_behind_a_groups_own_cancel_when_the_body_has_swallowed_another) {
+  Sim sim;
+  sim.run([](Sim& of) -> Coro<void> {
+    Order order;
+    const auto child = [](Sim& s) -> Coro<void> {
+      co_await sleep(1ms);
+      s.driver.advance(20ms);  // the limit passes in the step in which it fails
+      throw std::runtime_error("failed");
+    };
+    const auto body = [&]() -> Coro<void> {
+      order.push_back(co_await ending(sleeping(90ms)));
+      const auto group = [&](TaskGroup& in) -> Coro<void> {
+        in.start_soon(child(of));
+        co_await sleep(90ms);
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      co_await sleep(90ms);
+      order.push_back("not reached");
+    };
+    auto task = create_task(ending(task_timeout(10ms, body)));
+    co_await sleep(1ms);
+    task.cancel("stop");
+    order.push_back(co_await task);
+    EXPECT_EQ(order, (Order{"Cancelled: stop", "ExceptionGroup", "TimeoutError"}));
+  }(sim));
+}
+
+TEST(HardLimits, a_throw_whose_place_a_groups_own_cancel_took_is_among_the_groups_failures) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    std::size_t leaves = 0;
+    const auto owner = [&]() -> Coro<void> {
+      const auto group = [](TaskGroup& in) -> Coro<void> {
+        in.start_soon(fail_after(10ms), {.priority = -10.0});
+        co_await sleep(90ms);
+      };
+      try {
+        co_await with_task_group(group);
+      } catch (const ExceptionGroup& errors) {
+        leaves = errors.leaves().size();
+        EXPECT_TRUE(errors.subgroup<std::logic_error>());
+      }
+    };
+    auto task = create_task(owner(), {.priority = 5.0});
+    co_await sleep(9ms);
+    call_later(1ms, [task] { task_throw(task, std::logic_error("thrown")); }, {.priority = -20.0});
+    co_await task;
+    EXPECT_EQ(leaves, 2U);
+  }());
+}
+
+TEST(HardLimits, a_groups_own_cancel_stays_in_the_group_though_a_shield_has_held_it) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto fails_at_once = []() -> Coro<void> {
+      throw std::runtime_error("failed");
+      co_return;
+    };
+    const auto owner = [&]() -> Coro<void> {
+      const auto group = [&](TaskGroup& in) -> Coro<void> {
+        order.push_back(co_await ending(sleeping(90ms)));
+        in.create_task(fails_at_once(), {.eager_start = true});
+        co_await ensure(nothing, [] { return sleeping(1ms); });
+      };
+      order.push_back(co_await ending(with_task_group(group)));
+      order.push_back(co_await ending(sleeping(1ms)));
+    };
+    auto task = create_task(owner());
+    co_await sleep(1ms);
+    task.cancel("stop");
+    co_await task;
+    EXPECT_EQ(order, (Order{"Cancelled: stop", "ExceptionGroup", "value"}));
+  }());
+}
+
+TEST(HardLimits, one_tells_when_it_has_passed_though_a_shield_kept_it_back) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    const auto body = [](TimeLimit& limit) -> Coro<void> {
+      co_await ensure(nothing, [] { return sleeping(50ms); });
+      EXPECT_EQ(limit.when()->time_since_epoch() % 1s, 10ms);
+      co_await sleep(90ms);
+    };
+    EXPECT_EQ(co_await ending(timeout(10ms, body)), "TimeoutError");
+    EXPECT_EQ(loop_time().time_since_epoch() % 1s, 50ms);
+  }());
+}
+
+TEST(HardLimits, one_that_is_set_to_the_end_of_time_is_none) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    PriorityTask<void> waiter;
+    const auto on_waiter = [](PriorityTask<void>& of) -> Coro<void> { co_await of; };
+    auto other = create_task(on_waiter(waiter));
+    bool refused = false;
+    const auto body = [&](TimeLimit& limit) -> Coro<void> {
+      limit.reschedule(std::chrono::steady_clock::time_point::max());
+      EXPECT_FALSE(limit.when());
+      co_await sleep(1ms);
+      try {
+        co_await other;
+      } catch (const DeadlockError&) {
+        refused = true;
+      }
+    };
+    waiter = create_task(timeout(50ms, body));
+    co_await waiter;
+    EXPECT_TRUE(refused);
+    co_await other;
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

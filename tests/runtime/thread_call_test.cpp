@@ -72,6 +72,16 @@ TEST(ThreadsafeCoroutine, gives_its_value_and_its_exception) {
   });
 }
 
+TEST(ThreadsafeCoroutine, can_be_waited_for_as_long_as_there_is_time) {
+  Runtime runtime;
+  beside(runtime, [&] {
+    const auto forever = std::chrono::nanoseconds::max();
+    EXPECT_TRUE(run_coroutine_threadsafe(runtime, five).wait_for(forever));
+    EXPECT_TRUE(run_coroutine_threadsafe(runtime, five).wait_for(std::chrono::hours::max()));
+    EXPECT_TRUE(run_coroutine_threadsafe(runtime, five).wait_for(std::chrono::duration<double>(1e300)));
+  });
+}
+
 TEST(ThreadsafeCoroutine, keeps_what_its_factory_holds_until_its_end) {
   Runtime runtime;
   const auto held = std::make_shared<int>(7);

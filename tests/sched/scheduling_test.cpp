@@ -308,9 +308,10 @@ TEST_F(Scheduling, a_taken_entry_that_is_dropped_goes_back) {
     { const TakenEntry a = ready_queue().pop(); }
     EXPECT_THAT(ready_names(), ElementsAre("b", "a"));
     TakenEntry b = ready_queue().pop();
-    b.task().cancel();  // an undelivered cancel of one that has not begun: it is ready, and has to be put in
-    ready_queue().insert(0, std::move(b));
-    EXPECT_THAT(ready_names(), ElementsAre("b", "a"));
+    b.task().cancel();
+    EXPECT_THAT(ready_names(), ElementsAre("a", "b")) << "the cancel has put it back";
+    EXPECT_THROW(ready_queue().insert(0, std::move(b)), InvalidStateError);
+    EXPECT_THAT(ready_names(), ElementsAre("a", "b"));
 
     TakenEntry first = ready_queue().pop();
     TakenEntry second = std::move(first);
@@ -341,7 +342,7 @@ TEST_F(Scheduling, an_interrupt_of_a_taken_task_puts_it_back_once) {
     TakenEntry taken = ready_queue().remove(victim);
     co_await task_interrupt(victim, std::runtime_error("now"));
     EXPECT_TRUE(victim.done());
-    ready_queue().append(std::move(taken));
+    EXPECT_THROW(ready_queue().append(std::move(taken)), InvalidStateError);
     EXPECT_TRUE(ready_queue().empty());
   }(*this));
   EXPECT_THAT(order, ElementsAre("interrupted"));
