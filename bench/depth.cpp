@@ -71,8 +71,8 @@ struct BareThrower {
     auto final_suspend() const noexcept {
       struct Back {
         bool await_ready() const noexcept { return false; }
-        std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> frame) const noexcept {
-          return frame.promise().awaiter;
+        std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> ended) const noexcept {
+          return ended.promise().awaiter;
         }
         void await_resume() const noexcept {}
       };

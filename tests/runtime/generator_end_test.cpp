@@ -248,7 +248,7 @@ TEST(GeneratorAfterTheRun, is_dropped_without_a_loop) {
           co_await child(o);
           EXPECT_THROW(co_await sleep(1s), InvalidStateError);
           EXPECT_THROW(co_await sleep(0), InvalidStateError);
-          EXPECT_THROW(co_await free.acquire(), InvalidStateError) << "no task is there to own it";
+          EXPECT_THROW(static_cast<void>(co_await free.acquire()), InvalidStateError) << "no task is there to own it";
           o.push_back("cleaned");
         });
         co_await to.next();
