@@ -90,6 +90,17 @@ void TaskGroup::free_members() {
   }
 }
 
+namespace {
+/// Of no block: who sent it can't take it back, for it stands for others as well.
+std::exception_ptr of_several(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Cancelled& cancelled) {
+    return std::make_exception_ptr(Cancelled(cancelled.message(), cancelled.cause()));
+  }
+}
+}  // namespace
+
 void TaskGroup::body_failed() noexcept {
   const std::exception_ptr error = std::current_exception();
   if (!detail::handling_cancelled()) {
@@ -97,7 +108,7 @@ void TaskGroup::body_failed() noexcept {
     // A child's failure may come again, out of the body that awaits it.
     if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
   } else if (!cancel_body_.take_back()) {
-    cancelled_ = error;
+    cancelled_ = cancelled_ || !failures_.empty() ? of_several(error) : error;
   } else if (std::exception_ptr overtaken = cancel_body_.overtaken()) {
     failures_.push_back(std::move(overtaken));
   }

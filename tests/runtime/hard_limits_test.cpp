@@ -9,6 +9,7 @@
 
 #include "support/sim.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <stdexcept>
@@ -492,6 +493,37 @@ TEST(HardLimits, one_that_is_set_to_the_end_of_time_is_none) {
     co_await waiter;
     EXPECT_TRUE(refused);
     co_await other;
+  }());
+}
+
+TEST(HardLimits, a_cancel_from_outside_is_not_lost_behind_those_of_two_groups_inside_each_other) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Order order;
+    const auto fails_slowly = [](std::chrono::milliseconds span) {
+      return ensure([] { return sleeping(90ms); }, [span] { return sleeping(span); });
+    };
+    const auto owner = [&]() -> Coro<void> {
+      const auto inner = [&](TaskGroup& in) -> Coro<void> {
+        in.start_soon(fails_slowly(5ms));
+        in.start_soon(fail_after(1ms));
+        co_await sleep(90ms);
+      };
+      const auto outer = [&](TaskGroup& in) -> Coro<void> {
+        in.start_soon(fail_after(2ms));
+        order.push_back(co_await ending(with_task_group(inner)));
+      };
+      order.push_back(co_await ending(with_task_group(outer)));
+      order.push_back(co_await ending(sleeping(90ms)));
+    };
+    auto task = create_task(owner());
+    co_await sleep(1500us);  // the inner group waits for its children
+    task.cancel("stop");
+    co_await task;
+    EXPECT_EQ(order.size(), 3U);
+    EXPECT_EQ(order[0], "ExceptionGroup");
+    EXPECT_EQ(order[1], "ExceptionGroup");
+    EXPECT_THAT(order[2], ::testing::StartsWith("Cancelled"));
   }());
 }
 
