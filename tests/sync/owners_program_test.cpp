@@ -61,7 +61,7 @@ LoopOptions with(PolicyKind policy, bool inheritance = true) {
 
 TEST(OwnersProgram, equals_the_naive_model_after_every_dispatch) {
   Counts counts;
-  check_property(5000, 400, [&] {
+  check_property(3300, 400, [&] {
     constexpr PolicyKind kinds[] = {PolicyKind::strict, PolicyKind::aging, PolicyKind::fifo};
     const auto kind = *rc::gen::inRange(0, 3);
     Cast cast;
