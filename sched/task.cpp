@@ -80,7 +80,7 @@ std::string_view to_string(TaskState state) noexcept {
 std::string detail::place_of(const Task& task, std::string_view before) {
   if (!task.resume_) return {};
   const std::source_location& where = CoroPromiseBase::of(task.resume_).where;
-  return std::string(before) + where.file_name() + ":" + std::to_string(where.line());
+  return std::string(before) + place_text(where);
 }
 
 Urgency Task::urgency_at(double priority) const noexcept {

@@ -27,6 +27,18 @@ Coro<void> fail_after(std::chrono::nanoseconds span) {
   throw std::runtime_error("failed");
 }
 
+Coro<void> fails_at_once() {
+  throw std::runtime_error("failed");
+  co_return;
+}
+
+/// In the step in which it fails the clock goes on.
+Coro<void> fails_slowly(Sim& sim, std::chrono::nanoseconds step) {
+  co_await sleep(1ms);
+  sim.driver.advance(step);
+  throw std::runtime_error("failed");
+}
+
 Coro<std::string> ending(Coro<void> body) {
   std::string text = "value";
   try {
@@ -141,14 +153,9 @@ TEST(HardLimits, one_that_passes_while_a_groups_own_cancel_is_pending_comes_behi
     Sim sim;
     sim.run([](Sim& of, const auto& under) -> Coro<void> {
       Order order;
-      const auto child = [](Sim& s) -> Coro<void> {
-        co_await sleep(1ms);
-        s.driver.advance(5ms);  // the limit passes in the step in which it fails
-        throw std::runtime_error("failed");
-      };
       const auto body = [&]() -> Coro<void> {
         const auto group = [&](TaskGroup& in) -> Coro<void> {
-          in.start_soon(child(of));
+          in.start_soon(fails_slowly(of, 5ms));  // the limit passes in the step in which it fails
           co_await sleep(90ms);
         };
         order.push_back(co_await ending(with_task_group(group)));
@@ -189,10 +196,6 @@ TEST(HardLimits, a_groups_own_cancel_stays_in_the_group_when_the_body_has_swallo
   Sim sim;
   sim.run([]() -> Coro<void> {
     Order order;
-    const auto fails_at_once = []() -> Coro<void> {
-      throw std::runtime_error("failed");
-      co_return;
-    };
     const auto owner = [&]() -> Coro<void> {
       const auto group = [&](TaskGroup& in) -> Coro<void> {
         order.push_back(co_await ending(sleeping(9ms)));
@@ -387,15 +390,10 @@ TEST(HardLimits, an_interrupt_is_not_lost_behind_a_groups_own_cancel_when_the_bo
   Sim sim;
   sim.run([](Sim& of) -> Coro<void> {
     Order order;
-    const auto child = [](Sim& s) -> Coro<void> {
-      co_await sleep(1ms);
-      s.driver.advance(20ms);  // the limit passes in the step in which it fails
-      throw std::runtime_error("failed");
-    };
     const auto body = [&]() -> Coro<void> {
       order.push_back(co_await ending(sleeping(90ms)));
       const auto group = [&](TaskGroup& in) -> Coro<void> {
-        in.start_soon(child(of));
+        in.start_soon(fails_slowly(of, 20ms));  // the limit passes in the step in which it fails
         co_await sleep(90ms);
       };
       order.push_back(co_await ending(with_task_group(group)));
@@ -438,10 +436,6 @@ TEST(HardLimits, a_groups_own_cancel_stays_in_the_group_though_a_shield_has_held
   Sim sim;
   sim.run([]() -> Coro<void> {
     Order order;
-    const auto fails_at_once = []() -> Coro<void> {
-      throw std::runtime_error("failed");
-      co_return;
-    };
     const auto owner = [&]() -> Coro<void> {
       const auto group = [&](TaskGroup& in) -> Coro<void> {
         order.push_back(co_await ending(sleeping(90ms)));
@@ -500,12 +494,9 @@ TEST(HardLimits, a_cancel_from_outside_is_not_lost_behind_those_of_two_groups_in
   Sim sim;
   sim.run([]() -> Coro<void> {
     Order order;
-    const auto fails_slowly = [](std::chrono::milliseconds span) {
-      return ensure([] { return sleeping(90ms); }, [span] { return sleeping(span); });
-    };
     const auto owner = [&]() -> Coro<void> {
       const auto inner = [&](TaskGroup& in) -> Coro<void> {
-        in.start_soon(fails_slowly(5ms));
+        in.start_soon(ensure([] { return sleeping(90ms); }, [] { return sleeping(5ms); }));
         in.start_soon(fail_after(1ms));
         co_await sleep(90ms);
       };
