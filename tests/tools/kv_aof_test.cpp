@@ -31,8 +31,8 @@ Keys keys_of(kv::Store& store, std::int64_t now_ms) {
   kv::Store::Cursor cursor = 0;
   do {
     cursor = store.walk(cursor, 100'000, kv::Store::Which::all, [&](kv::Store::Item& item) -> std::size_t {
-      if (item.second.deadline_ms() > now_ms)
-        keys[item.first.name] = {item.second.data, item.second.deadline_ms()};
+      if (item.second.deadline_ms > now_ms)
+        keys[item.first.name] = {item.second.data, item.second.deadline_ms};
       return 1;
     });
   } while (cursor != 0);

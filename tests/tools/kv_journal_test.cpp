@@ -77,9 +77,7 @@ struct Logged {
 };
 
 struct Server {
-  Server(const demo::ScratchDir& dir, kv::Sync sync) : options(make_options(dir, sync)) {
-    executor.record_to(&journal.log());
-  }
+  Server(const demo::ScratchDir& dir, kv::Sync sync) : options(make_options(dir, sync)) {}
   static kv::Options make_options(const demo::ScratchDir& dir, kv::Sync sync) {
     kv::Options options;
     options.dir = dir.path().string();
@@ -90,7 +88,6 @@ struct Server {
   std::string operator()(std::vector<std::string_view> words) {
     std::string out;
     executor.execute(words, session, 1'000'000, out);
-    journal.note_records();
     return out;
   }
   std::string set(std::string_view key) { return (*this)({"SET", key, "v"}); }

@@ -26,19 +26,131 @@
 #include "kvserver/resp.hpp"
 #include "kvserver/store.hpp"
 
-#include <cstddef>
-#include <cstdint>
-#include <functional>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <stdexcept>
-#include <string>
-#include <string_view>
+#include <system_error>
 
 namespace kv {
+
+namespace frame {
+
+constexpr std::string_view first_line = "heirloop-kv 1\n";
+constexpr std::string_view header_shape = "=LLLLLLLLLLLL CCCCCCCCCCCCCCCC HHHHHHHH\r\n";
+constexpr std::size_t header_size = header_shape.size();
+constexpr std::size_t full = 1 << 20;  // bytes at which a frame is closed
+
+/// Every step maps the state and the next eight bytes one to one, so a change within eight bytes never goes
+/// unseen, any other does once in 2^64.
+inline std::uint64_t checksum(std::string_view bytes) {
+  std::uint64_t state = bytes.size();
+  const auto add = [&](std::size_t size) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), size);
+    if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+    state = (state ^ word) * 0x9E3779B97F4A7C15u;
+    state ^= state >> 32;
+    bytes.remove_prefix(size);
+  };
+  while (bytes.size() >= 8) add(8);
+  if (!bytes.empty()) add(bytes.size());
+  return state;
+}
+
+/// Writes a header to `to`, of header_size bytes.
+inline void put_header(char* to, std::uint64_t size, std::uint64_t sum) {
+  char* rest = fmt::format_to(to, "={:012x} {:016x}", size, sum);
+  fmt::format_to(rest, " {:08x}\r\n", static_cast<std::uint32_t>(checksum({to, rest})));
+}
+
+inline bool read_header(std::string_view header, std::uint64_t& size, std::uint64_t& sum) {
+  std::from_chars(header.data() + 1, header.data() + 13, size, 16);
+  std::from_chars(header.data() + 14, header.data() + 30, sum, 16);
+  char right[header_size];
+  put_header(right, size, sum);
+  return header == std::string_view(right, header_size);
+}
+
+/// Whether `bytes`, fewer than a header has, can be the beginning of one.
+inline bool begins_header(std::string_view bytes) {
+  return std::equal(bytes.begin(), bytes.end(), header_shape.begin(), [](char c, char shape) {
+    const bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    return shape >= 'A' && shape <= 'Z' ? is_digit : c == shape;
+  });
+}
+
+/// Fills in the header of the frame that begins at `at` and ends `bytes`; without commands it is no frame.
+inline void close(std::string& bytes, std::size_t at) {
+  const std::string_view commands = std::string_view(bytes).substr(at + header_size);
+  if (commands.empty()) return bytes.resize(at);
+  put_header(bytes.data() + at, commands.size(), checksum(commands));
+}
+
+}  // namespace frame
+
+/// A file to be read from front to back, through a window of 1 MiB or what is asked for. Without a file it is
+/// empty. Errors: std::system_error with the path.
+class Reader {
+ public:
+  explicit Reader(const std::string& path)
+      : path_(path), file_(std::fopen(path.c_str(), "rbe"), &std::fclose) {
+    if (!file_ && errno == ENOENT) return;
+    if (!file_) fail(errno);
+    std::error_code error;
+    size_ = std::filesystem::file_size(path, error);
+    if (error) fail(error.value());
+  }
+
+  std::uint64_t size() const { return size_; }
+
+  /// `size` bytes at `at`, which must be there; valid until the next call.
+  std::string_view read(std::uint64_t at, std::size_t size) {
+    if (at < at_ || at + size > at_ + window_.size()) {
+      at_ = at;
+      window_.resize(std::min<std::uint64_t>(size_ - at, std::max(size, frame::full)));
+      errno = EIO;  // stays, if the file got shorter
+      const bool found = ::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) == 0;
+      if (!found || std::fread(window_.data(), window_.size(), 1, file_.get()) != 1) fail(errno);
+    }
+    return std::string_view(window_).substr(at - at_, size);
+  }
+
+  /// The size without zero bytes at the end.
+  std::uint64_t written_size() {
+    for (std::uint64_t end = size_; end > 0;) {
+      const std::uint64_t begin = end - std::min<std::uint64_t>(end, frame::full);
+      const std::size_t last = read(begin, end - begin).find_last_not_of('\0');
+      if (last != std::string_view::npos) return begin + last + 1;
+      end = begin;
+    }
+    return 0;
+  }
+
+ private:
+  [[noreturn]] void fail(int error) {
+    throw std::system_error(error, std::generic_category(), "cannot read " + path_);
+  }
+
+  std::string path_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  std::uint64_t size_ = 0;
+  std::uint64_t at_ = 0;  // of the window in the file
+  std::string window_;
+};
 
 /// The file is not one of ours, or is damaged; what() names it, the byte, and what to do.
 class DamagedLog : public std::runtime_error {
  public:
-  DamagedLog(const std::string& path, std::uint64_t offset, const std::string& what);
+  DamagedLog(const std::string& path, std::uint64_t offset, std::string_view what)
+      : std::runtime_error(
+            fmt::format("{0}: damaged at byte {1}: {2}. To go on with what lies before: truncate -s {1} {0}",
+                        path, offset, what)),
+        offset_(offset) {}
   std::uint64_t offset() const { return offset_; }
 
  private:
@@ -54,10 +166,54 @@ struct Loaded {
 /// Reads the file and gives `apply` every command in it; `apply` answers with the text of an error, or
 /// nothing. A file that does not exist is empty. Errors: DamagedLog; std::system_error with the path. Blocks:
 /// for use before the loop serves. Memory: one frame.
-Loaded load_log(const std::string& path, const std::function<std::string(Args)>& apply);
+inline Loaded load_log(const std::string& path, const std::function<std::string(Args)>& apply) {
+  Reader file(path);
+  const std::uint64_t end = file.written_size();
+  Loaded loaded{.torn_bytes = file.size()};
+  const std::string_view first = file.read(0, std::min<std::uint64_t>(end, frame::first_line.size()));
+  if (!frame::first_line.starts_with(first)) {
+    throw DamagedLog(path, 0, "not an append-only file of kvserver");
+  }
+  if (first.size() < frame::first_line.size()) return loaded;
+
+  Parser parser;
+  for (std::uint64_t at = frame::first_line.size();;) {
+    loaded.valid_bytes = at;
+    loaded.torn_bytes = file.size() - at;
+    const std::string_view header = file.read(at, std::min<std::uint64_t>(end - at, frame::header_size));
+    const bool whole = header.size() == frame::header_size;
+    std::uint64_t size = 0, sum = 0;
+    if (whole ? !frame::read_header(header, size, sum) : !frame::begins_header(header)) {
+      throw DamagedLog(path, at, "not the header of a record");
+    }
+    if (!whole || end - at - frame::header_size < size) return loaded;
+    at += frame::header_size;
+    std::string_view commands = file.read(at, size);
+    if (frame::checksum(commands) != sum) {
+      throw DamagedLog(path, loaded.valid_bytes, "a record with a wrong checksum");
+    }
+    while (!commands.empty()) {
+      const Parser::Result result = parser.parse(commands);
+      const bool is_command = result.status == Parser::Status::request;
+      const std::string error = is_command ? apply(parser.args()) : "no command";
+      if (!error.empty()) throw DamagedLog(path, at, error);
+      commands.remove_prefix(result.consumed);
+      at += result.consumed;
+      ++loaded.records;
+    }
+  }
+}
 
 /// Appends the command that gives a key its value and its deadline, or none.
-void put_set(std::string& out, std::string_view key, std::string_view value, std::int64_t deadline_ms);
+inline void put_set(std::string& out, std::string_view key, std::string_view value,
+                    std::int64_t deadline_ms) {
+  out += deadline_ms == no_deadline ? "*3\r\n$3\r\nSET\r\n" : "*5\r\n$3\r\nSET\r\n";
+  put_bulk(out, key);
+  put_bulk(out, value);
+  if (deadline_ms == no_deadline) return;
+  out += "$4\r\nPXAT\r\n";
+  put_bulk(out, deadline_ms);
+}
 
 /// The records on their way to the file, and the rewrite.
 ///
@@ -71,40 +227,83 @@ void put_set(std::string& out, std::string_view key, std::string_view value, std
 class Log {
  public:
   /// `new_file`: what is taken first begins with the line that every file begins with.
-  explicit Log(bool new_file);
+  explicit Log(bool new_file) : bytes_(new_file ? frame::first_line : ""), open_at_(bytes_.size()) {}
 
   /// Where to append a command; use it at once, for one command. Frames are closed by themselves: by take()
   /// and at 1 MiB.
-  std::string& records();
+  std::string& records() {
+    ++commands_;
+    if (bytes_.size() - open_at_ >= frame::full) seal();
+    if (bytes_.size() == open_at_) bytes_.append(frame::header_size, ' ');
+    return bytes_;
+  }
   bool pending() const { return !bytes_.empty(); }
   /// How many commands were appended so far.
   std::uint64_t commands() const { return commands_; }
   /// Swaps into `bytes` what is to be appended to the file, in whole frames; what was there before is dropped
   /// and its memory used again.
-  void take(std::string& bytes);
+  void take(std::string& bytes) {
+    seal();
+    hand_over(bytes_, bytes);
+    open_at_ = 0;
+  }
 
-  bool rewriting() const { return rewriting_; }
+  bool rewriting() const { return rewritten_.has_value(); }
   /// Begins to fill the new file, from its first byte.
-  void begin_rewrite();
+  void begin_rewrite() {
+    seal();
+    rewritten_ = frame::first_line;
+    cursor_ = 0;
+  }
   /// Adds some keys; whether all are in. The budget counts buckets, keys, and 256 bytes of a value as one.
-  bool rewrite(Store& store, std::size_t budget, std::int64_t now_ms);
+  bool rewrite(Store& store, std::size_t budget, std::int64_t now_ms) {
+    seal();  // records that were made before this moment come before it in the new file
+    const std::size_t frame_at = rewritten_->size();
+    rewritten_->append(frame::header_size, ' ');
+    cursor_ = store.walk(cursor_, budget, Store::Which::all, [&](const Store::Item& item) -> std::size_t {
+      const auto& [key, value] = item;
+      if (value.deadline_ms > now_ms) put_set(*rewritten_, key.name, value.data, value.deadline_ms);
+      return 1 + value.data.size() / 256;
+    });
+    frame::close(*rewritten_, frame_at);
+    return cursor_ == 0;
+  }
   /// As take(), for the new file.
-  void take_rewritten(std::string& bytes);
+  void take_rewritten(std::string& bytes) {
+    seal();
+    hand_over(*rewritten_, bytes);
+  }
   /// From now on there is only the new file: to be called right after it got the old one's name, with what
   /// was taken for either written and with no suspension in between. What waited for the old file is dropped,
   /// the new file has it or gets it by take().
-  void switch_over();
+  void switch_over() {
+    seal();
+    bytes_.swap(*rewritten_);
+    open_at_ = bytes_.size();
+    rewritten_.reset();
+  }
   /// There is only the old file again.
-  void abort_rewrite();
+  void abort_rewrite() { rewritten_.reset(); }
 
  private:
-  void seal();
+  void seal() {
+    if (bytes_.size() == open_at_) return;
+    frame::close(bytes_, open_at_);
+    if (rewritten_) rewritten_->append(bytes_, open_at_);
+    open_at_ = bytes_.size();
+  }
+
+  static void hand_over(std::string& from, std::string& to) {
+    constexpr std::size_t kept_room = 4 << 20;  // of memory that is used again
+    if (to.capacity() > kept_room) to = std::string();
+    to.clear();
+    to.swap(from);
+  }
 
   std::string bytes_;  // closed frames and one open
   std::uint64_t commands_ = 0;
-  std::size_t open_at_ = 0;  // where that begins; bytes_.size() when there is none
-  std::string rewritten_;    // closed frames
-  bool rewriting_ = false;
+  std::size_t open_at_ = 0;               // where that begins; bytes_.size() when there is none
+  std::optional<std::string> rewritten_;  // closed frames for the new file, during a rewrite
   Store::Cursor cursor_ = 0;
 };
 

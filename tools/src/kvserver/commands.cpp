@@ -1,261 +1,554 @@
-// The table of all commands, and those of the connection and the server.
 #include "kvserver/commands.hpp"
 
-#include "kvserver/call.hpp"
-#include "kvserver/glob.hpp"
-
 #include <array>
-#include <iterator>
+#include <unordered_map>
 
 namespace kv {
 
 namespace {
 
+/// What a number in EXPIRE, or behind an option of SET, counts: from now on, or from 1970.
+struct TimeUnit {
+  std::string_view option;
+  std::int64_t ms;
+  bool from_now;
+};
+constexpr TimeUnit ex{"ex", 1000, true}, px{"px", 1, true}, exat{"exat", 1000, false}, pxat{"pxat", 1, false};
+
+/// One request being carried out. Most of its functions are commands, which can rely on the number of words.
+struct Call {
+  Store& store;
+  const Hooks& hooks;
+  Executor::Counts& counts;
+  Log* log;
+  Session& session;
+  std::int64_t now_ms;
+  std::string& out;
+  Args args;
+  std::string_view name;  // of the command, as the table has it
+  Next next = Next::go_on;
+
+  // ---- Replies ----
+
+  void ok() { put_simple(out, "OK"); }
+  void error(std::string_view text) { put_error(out, text); }
+  void syntax_error() { error("ERR syntax error"); }
+  void wrong_number() { error(fmt::format("ERR wrong number of arguments for '{}' command", name)); }
+  void number(std::integral auto value) { put_integer(out, static_cast<std::int64_t>(value)); }
+  void value_or_null(const Store::Item* item) {
+    item != nullptr ? put_bulk(out, item->second.data) : put_null(out);
+  }
+  /// The integer that `text` is; when it is none, that is the reply.
+  std::optional<std::int64_t> integer(std::string_view text) {
+    std::int64_t value;
+    if (parse_integer(text, value)) return value;
+    error("ERR value is not an integer or out of range");
+    return std::nullopt;
+  }
+  /// The deadline that is `text` units away, at least `least`; when there is none, that is the reply.
+  std::optional<std::int64_t> deadline(std::string_view text, const TimeUnit& unit, std::int64_t least) {
+    const auto time = integer(text);
+    if (!time) return std::nullopt;
+    std::int64_t ms;
+    const bool fits = *time >= least && !__builtin_mul_overflow(*time, unit.ms, &ms) &&
+                      !__builtin_add_overflow(ms, unit.from_now ? now_ms : 0, &ms);
+    if (fits) return std::min(ms, no_deadline - 1);
+    error(fmt::format("ERR invalid expire time in '{}' command", name));
+    return std::nullopt;
+  }
+
+  // ---- Keys and records of the log ----
+
+  Store::Item* find(const KeyView& key) { return store.find(key, now_ms); }
+  /// Finds, and counts.
+  Store::Item* read(std::string_view key) {
+    Store::Item* item = find(KeyView(key));
+    ++(item != nullptr ? counts.hits : counts.misses);
+    return item;
+  }
+  /// Gives `key`, which find() has just found as `item` or not, its value and deadline.
+  Store::Item& put(const KeyView& key, Store::Item* item, std::string_view data, std::int64_t deadline_ms) {
+    if (item == nullptr) item = &store.insert(key);
+    store.set_data(*item, data);
+    store.set_deadline(*item, deadline_ms);
+    return *item;
+  }
+  void record(Args words) {
+    if (log != nullptr) put_bulks(log->records(), words);
+  }
+  void record(std::initializer_list<std::string_view> words) { record(Args(words.begin(), words.size())); }
+  void record_state(const Store::Item& item) {
+    const auto& [key, value] = item;
+    if (log != nullptr) put_set(log->records(), key.name, value.data, value.deadline_ms);
+  }
+  void record_deadline(const Store::Item& item) {
+    const fmt::format_int digits(item.second.deadline_ms);
+    record({"PEXPIREAT", item.first.name, std::string_view(digits.data(), digits.size())});
+  }
+
+  void unknown_command() {
+    std::string text =
+        fmt::format("ERR unknown command '{}', with args beginning with: ", args[0].substr(0, 128));
+    std::size_t size = 0;
+    for (std::size_t i = 1; i < args.size() && size < 128; ++i) {
+      const std::string_view word = args[i].substr(0, 128 - size);
+      text.append("'").append(word).append("' ");
+      size += word.size() + 3;
+    }
+    error(text);
+  }
+};
+
+// ---- The table ----
+
+enum class Kind : std::uint8_t { reads, writes, contains };  // the log holds what writes
+using enum Kind;
+
+struct Command;
+std::unordered_map<std::string_view, const Command*> commands;  // by name, or `command|subcommand`
+
+/// One line of the table, which it enters.
+struct Command {
+  using Run = void (*)(Call&);
+  Command(std::string_view its_name, int words, Kind its_kind, Run its_run)
+      : name(its_name), arity(words), kind(its_kind), run(its_run) {
+    commands.emplace(name, this);
+  }
+
+  std::string_view name;
+  int arity;  // words, the name among them; -n: n or more
+  Kind kind;
+  Run run;
+};
+
+// ---- Values ----
+
+const Command get("get", 2, reads, [](Call& call) { call.value_or_null(call.read(call.args[1])); });
+
+const Command mget("mget", -2, reads, [](Call& call) {
+  put_array(call.out, call.args.size() - 1);
+  for (const std::string_view key : call.args.subspan(1)) call.value_or_null(call.read(key));
+});
+
+const Command set("set", -3, writes, [](Call& call) {
+  bool if_absent = false, if_present = false, keep = false, get_old = false;
+  const TimeUnit* unit = nullptr;
+  std::string_view time;
+  for (std::size_t i = 3; i < call.args.size(); ++i) {
+    const auto is = [&](std::string_view option) { return same_word(call.args[i], option); };
+    constexpr std::array units = {&ex, &px, &exat, &pxat};
+    const auto named = std::find_if(units.begin(), units.end(), [&](auto* each) { return is(each->option); });
+    if (is("nx") && !if_present) {
+      if_absent = true;
+    } else if (is("xx") && !if_absent) {
+      if_present = true;
+    } else if (is("get")) {
+      get_old = true;
+    } else if (is("keepttl") && unit == nullptr) {
+      keep = true;
+    } else if (named != units.end() && unit == nullptr && !keep && i + 1 < call.args.size()) {
+      unit = *named;
+      time = call.args[++i];
+    } else {
+      return call.syntax_error();
+    }
+  }
+  auto deadline = unit != nullptr ? call.deadline(time, *unit, 1) : no_deadline;
+  if (!deadline) return;
+
+  const KeyView key(call.args[1]);
+  Store::Item* item = call.find(key);
+  const bool is_refused = item != nullptr ? if_absent : if_present;
+  if (get_old) call.value_or_null(item);
+  if (!get_old) is_refused ? put_null(call.out) : call.ok();
+  if (is_refused) return;
+  if (keep && item != nullptr) deadline = item->second.deadline_ms;
+  call.record_state(call.put(key, item, call.args[2], *deadline));
+});
+
+const Command mset("mset", -3, writes, [](Call& call) {
+  if (call.args.size() % 2 == 0) return call.wrong_number();
+  for (std::size_t i = 1; i < call.args.size(); i += 2) {
+    const KeyView key(call.args[i]);
+    call.put(key, call.find(key), call.args[i + 1], no_deadline);
+  }
+  call.record(call.args);
+  call.ok();
+});
+
+const Command strlen("strlen", 2, reads, [](Call& call) {
+  const Store::Item* item = call.read(call.args[1]);
+  call.number(item != nullptr ? item->second.data.size() : 0);
+});
+
+const Command append("append", 3, writes, [](Call& call) {
+  const KeyView key(call.args[1]);
+  const std::string_view tail = call.args[2];
+  Store::Item* item = call.find(key);
+  if (item == nullptr) {
+    item = &call.put(key, item, tail, no_deadline);
+    call.record_state(*item);
+  } else if (item->second.data.size() + tail.size() > Parser::max_bulk) {
+    return call.error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+  } else if (!tail.empty()) {
+    item->second.data += tail;
+    call.record({"APPEND", key.name, tail});
+    if (item->second.has_deadline()) call.record_deadline(*item);
+  }
+  call.number(item->second.data.size());
+});
+
+void add_to(Call& call, std::int64_t change) {
+  const KeyView key(call.args[1]);
+  Store::Item* item = call.find(key);
+  const auto old = item != nullptr ? call.integer(item->second.data) : 0;
+  if (!old) return;
+  std::int64_t value;
+  if (__builtin_add_overflow(*old, change, &value)) {
+    return call.error("ERR increment or decrement would overflow");
+  }
+  const fmt::format_int digits(value);
+  const std::int64_t deadline = item != nullptr ? item->second.deadline_ms : no_deadline;
+  call.record_state(call.put(key, item, {digits.data(), digits.size()}, deadline));
+  call.number(value);
+}
+
+const Command decr("decr", 2, writes, [](Call& call) { add_to(call, -1); });
+const Command incr("incr", 2, writes, [](Call& call) { add_to(call, 1); });
+
+const Command incrby("incrby", 3, writes, [](Call& call) {
+  if (const auto change = call.integer(call.args[2])) add_to(call, *change);
+});
+
+const Command decrby("decrby", 3, writes, [](Call& call) {
+  const auto change = call.integer(call.args[2]);
+  if (change == INT64_MIN) return call.error("ERR decrement would overflow");
+  if (change) add_to(call, -*change);
+});
+
+// ---- Keys ----
+
+const Command del("del", -2, writes, [](Call& call) {
+  const auto erase = [&](std::string_view key) { return call.store.erase(KeyView(key), call.now_ms); };
+  const auto erased = std::count_if(call.args.begin() + 1, call.args.end(), erase);
+  if (erased > 0) call.record(call.args);
+  call.number(erased);
+});
+const Command unlink("unlink", -2, writes, del.run);
+
+const Command exists("exists", -2, reads, [](Call& call) {
+  const auto is_there = [&](std::string_view key) { return call.read(key) != nullptr; };
+  call.number(std::count_if(call.args.begin() + 1, call.args.end(), is_there));
+});
+
+const Command type("type", 2, reads, [](Call& call) {
+  put_simple(call.out, call.find(KeyView(call.args[1])) != nullptr ? "string" : "none");
+});
+
+void expire_after(Call& call, const TimeUnit& unit) {
+  const auto deadline = call.deadline(call.args[2], unit, INT64_MIN);
+  if (!deadline) return;
+  const KeyView key(call.args[1]);
+  Store::Item* item = call.find(key);
+  if (item != nullptr && *deadline <= call.now_ms) {
+    call.store.erase(key, call.now_ms);
+    call.record({"DEL", key.name});
+  } else if (item != nullptr) {
+    call.store.set_deadline(*item, *deadline);
+    call.record_deadline(*item);
+  }
+  call.number(item != nullptr ? 1 : 0);
+}
+
+const Command expire("expire", 3, writes, [](Call& call) { expire_after(call, ex); });
+const Command expireat("expireat", 3, writes, [](Call& call) { expire_after(call, exat); });
+const Command pexpire("pexpire", 3, writes, [](Call& call) { expire_after(call, px); });
+const Command pexpireat("pexpireat", 3, writes, [](Call& call) { expire_after(call, pxat); });
+
+void time_to_live(Call& call, std::int64_t unit_ms) {
+  const Store::Item* item = call.read(call.args[1]);
+  if (item == nullptr) return call.number(-2);
+  if (!item->second.has_deadline()) return call.number(-1);
+  call.number((item->second.deadline_ms - call.now_ms + unit_ms / 2) / unit_ms);
+}
+
+const Command pttl("pttl", 2, reads, [](Call& call) { time_to_live(call, 1); });
+const Command ttl("ttl", 2, reads, [](Call& call) { time_to_live(call, 1000); });
+
+const Command persist("persist", 2, writes, [](Call& call) {
+  Store::Item* item = call.find(KeyView(call.args[1]));
+  const bool had_deadline = item != nullptr && item->second.has_deadline();
+  if (had_deadline) {
+    call.store.set_deadline(*item, no_deadline);
+    call.record({"PERSIST", call.args[1]});
+  }
+  call.number(had_deadline ? 1 : 0);
+});
+
+const Command scan("scan", -2, reads, [](Call& call) {
+  Store::Cursor cursor = 0;
+  const char* text_end = call.args[1].data() + call.args[1].size();
+  const auto [end, failure] = std::from_chars(call.args[1].data(), text_end, cursor);
+  if (failure != std::errc() || end != text_end) return call.error("ERR invalid cursor");
+  std::string_view pattern = "*";
+  std::optional<std::int64_t> count = 10;
+  bool strings = true;
+  for (std::size_t i = 2; i < call.args.size(); i += 2) {
+    if (i + 1 == call.args.size()) return call.syntax_error();
+    const std::string_view value = call.args[i + 1];
+    if (same_word(call.args[i], "match")) {
+      pattern = value;
+    } else if (same_word(call.args[i], "type")) {
+      strings = same_word(value, "string");
+    } else if (!same_word(call.args[i], "count")) {
+      return call.syntax_error();
+    } else if (count = call.integer(value); !count) {
+      return;
+    } else if (*count < 1) {
+      return call.syntax_error();
+    }
+  }
+
+  // Enough to pass by all the maps of a small keyspace at once, however few keys are asked for.
+  constexpr std::size_t budget = 8192;
+  const std::size_t cost = std::max<std::size_t>(1, budget / static_cast<std::size_t>(*count));
+  std::vector<std::string_view> found;
+  cursor = call.store.walk(cursor, budget, Store::Which::all, [&](const Store::Item& item) {
+    const auto& [key, value] = item;
+    const bool fits = strings && value.deadline_ms > call.now_ms && glob_match(pattern, key.name);
+    if (fits) found.push_back(key.name);
+    return cost;
+  });
+  put_array(call.out, 2);
+  put_bulk(call.out, std::to_string(cursor));
+  put_bulks(call.out, found);
+});
+
+const Command dbsize("dbsize", 1, reads, [](Call& call) { call.number(call.store.size()); });
+
+const Command flushall("flushall", -1, writes, [](Call& call) {
+  const bool has_mode = call.args.size() == 2 && is_one_of(call.args[1], {"async", "sync"});
+  if (call.args.size() != 1 && !has_mode) return call.syntax_error();
+  if (call.store.size() > 0) {
+    call.store.clear();
+    call.record({"FLUSHALL"});
+  }
+  call.ok();
+});
+const Command flushdb("flushdb", -1, writes, flushall.run);
+
 // ---- Connection and server ----
 
-void ping(Call& call) {
-  if (call.args.size() > 2) return call.wrong_number("ping");
+const Command ping("ping", -1, reads, [](Call& call) {
+  if (call.args.size() > 2) return call.wrong_number();
   call.args.size() == 2 ? put_bulk(call.out, call.args[1]) : put_simple(call.out, "PONG");
-}
+});
 
-void echo(Call& call) { put_bulk(call.out, call.args[1]); }
+const Command echo("echo", 2, reads, [](Call& call) { put_bulk(call.out, call.args[1]); });
 
-void select(Call& call) {
-  std::int64_t index;
-  if (!parse_integer(call.args[1], index)) return call.not_an_integer();
-  index == 0 ? call.ok() : call.error("ERR DB index is out of range");
-}
+const Command select("select", 2, reads, [](Call& call) {
+  const auto index = call.integer(call.args[1]);
+  if (index) *index == 0 ? call.ok() : call.error("ERR DB index is out of range");
+});
 
-void quit(Call& call) {
+const Command quit("quit", -1, reads, [](Call& call) {
   call.ok();
   call.next = Next::close;
-}
+});
 
-void reset(Call& call) {
+const Command reset("reset", 1, reads, [](Call& call) {
   call.session.name.clear();
   put_simple(call.out, "RESET");
+});
+
+bool name_connection(Call& call, std::string_view wanted) {
+  const bool fits = std::all_of(wanted.begin(), wanted.end(), [](char c) { return c >= '!' && c <= '~'; });
+  if (fits) call.session.name = wanted;
+  if (!fits) call.error("ERR Client names cannot contain spaces, newlines or special characters.");
+  return fits;
 }
 
-bool name_connection(Call& call, std::string_view name) {
-  if (!std::all_of(name.begin(), name.end(), [](char c) { return c >= '!' && c <= '~'; })) {
-    call.error("ERR Client names cannot contain spaces, newlines or special characters.");
-    return false;
-  }
-  call.session.name = name;
-  return true;
-}
-
-void hello(Call& call) {
+const Command hello("hello", -1, reads, [](Call& call) {
   std::int64_t version = 2;
   if (call.args.size() > 1 && !parse_integer(call.args[1], version)) {
     return call.error("ERR Protocol version is not an integer or out of range");
   }
   if (version != 2) return call.error("NOPROTO unsupported protocol version");
   for (std::size_t i = 2; i < call.args.size(); i += 2) {
-    if (!same(call.args[i], "setname") || i + 1 == call.args.size()) {
-      return call.error("ERR Syntax error in HELLO option '" + std::string(call.args[i]) + "'");
+    if (!same_word(call.args[i], "setname") || i + 1 == call.args.size()) {
+      return call.error(fmt::format("ERR Syntax error in HELLO option '{}'", call.args[i]));
     }
     if (!name_connection(call, call.args[i + 1])) return;
   }
   put_array(call.out, 14);
-  for (std::string_view word : {"server", "kvserver", "version", "0.1.0", "proto"}) put_bulk(call.out, word);
-  put_integer(call.out, 2);
+  for (const char* word : {"server", "kvserver", "version", "0.1.0", "proto"}) put_bulk(call.out, word);
+  call.number(2);
   put_bulk(call.out, "id");
-  put_integer(call.out, call.session.id);
-  for (std::string_view word : {"mode", "standalone", "role", "master", "modules"}) put_bulk(call.out, word);
+  call.number(call.session.id);
+  for (const char* word : {"mode", "standalone", "role", "master", "modules"}) put_bulk(call.out, word);
   put_array(call.out, 0);
+});
+
+void unknown_subcommand(Call& call) {
+  std::string container(call.name);
+  std::transform(container.begin(), container.end(), container.begin(), ::toupper);
+  call.error(
+      fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", call.args[1].substr(0, 128), container));
 }
 
-void unknown_subcommand(Call& call, const char* command) {
-  call.error("ERR unknown subcommand '" + std::string(call.args[1].substr(0, 128)) + "'. Try " + command +
-             " HELP.");
-}
+const Command client("client", -2, contains, unknown_subcommand);
+const Command client_setinfo("client|setinfo", -2, reads, [](Call& call) { call.ok(); });
+const Command client_no_evict("client|no-evict", -2, reads, client_setinfo.run);
+const Command client_no_touch("client|no-touch", -2, reads, client_setinfo.run);
+const Command client_id("client|id", -2, reads, [](Call& call) { call.number(call.session.id); });
 
-void client(Call& call) {
-  std::string_view what = call.args[1];
+const Command client_getname("client|getname", -2, reads, [](Call& call) {
+  call.session.name.empty() ? put_null(call.out) : put_bulk(call.out, call.session.name);
+});
+
+const Command client_setname("client|setname", 3, reads, [](Call& call) {
+  if (name_connection(call, call.args[2])) call.ok();
+});
+
+void list_clients(Call& call, bool all) {
   std::string text;
-  if (same(what, "id")) {
-    put_integer(call.out, call.session.id);
-  } else if (same(what, "getname")) {
-    call.session.name.empty() ? put_null(call.out) : put_bulk(call.out, call.session.name);
-  } else if (same(what, "setname")) {
-    if (call.args.size() != 3) return call.wrong_number("client|setname");
-    if (name_connection(call, call.args[2])) call.ok();
-  } else if (same(what, "list") || same(what, "info")) {
-    call.hooks().clients(same(what, "info") ? &call.session : nullptr, text);
-    put_bulk(call.out, text);
-  } else if (same(what, "setinfo") || same(what, "no-evict") || same(what, "no-touch")) {
-    call.ok();
-  } else {
-    unknown_subcommand(call, "CLIENT");
-  }
-}
-
-void config(Call& call) {
-  if (same(call.args[1], "resetstat")) {
-    call.hooks().reset_statistics();
-    return call.ok();
-  }
-  if (!same(call.args[1], "get")) return unknown_subcommand(call, "CONFIG");
-  if (call.args.size() < 3) return call.wrong_number("config|get");
-  std::vector<std::string_view>& found = call.found();
-  found.clear();
-  for (const auto& [name, value] : call.hooks().config) {
-    auto fits = [&](std::string_view pattern) { return glob_match(in_lower_case(pattern), name); };
-    if (std::any_of(call.args.begin() + 2, call.args.end(), fits)) {
-      found.insert(found.end(), {name, value});
-    }
-  }
-  put_bulks(call.out, found);
-}
-
-void info(Call& call) {
-  std::string text;
-  call.hooks().info(call.args.subspan(1), text);
+  call.hooks.clients(all ? nullptr : &call.session, text);
   put_bulk(call.out, text);
 }
 
-void bgrewriteaof(Call& call) {
+const Command client_info("client|info", -2, reads, [](Call& call) { list_clients(call, false); });
+const Command client_list("client|list", -2, reads, [](Call& call) { list_clients(call, true); });
+
+const Command config("config", -2, contains, unknown_subcommand);
+
+const Command config_get("config|get", -3, reads, [](Call& call) {
+  std::vector<std::string_view> found;
+  for (const auto& [option, value] : call.hooks.config) {
+    const auto fits = [&name = option](std::string_view word) {
+      std::string pattern(word);
+      std::transform(pattern.begin(), pattern.end(), pattern.begin(), to_lower);
+      return glob_match(pattern, name);
+    };
+    if (std::any_of(call.args.begin() + 2, call.args.end(), fits)) found.insert(found.end(), {option, value});
+  }
+  put_bulks(call.out, found);
+});
+
+const Command config_resetstat("config|resetstat", -2, reads, [](Call& call) {
+  call.hooks.reset_statistics();
+  call.ok();
+});
+
+const Command any_command("command", -1, reads, [](Call& call) {
+  if (call.args.size() > 1 && same_word(call.args[1], "count")) return call.number(commands.size());
+  put_array(call.out, 0);  // no documentation: clients go on without
+});
+
+const Command info("info", -1, reads, [](Call& call) {
+  std::string text;
+  call.hooks.info(call.args.subspan(1), text);
+  put_bulk(call.out, text);
+});
+
+const Command bgrewriteaof("bgrewriteaof", 1, reads, [](Call& call) {
   if (call.log == nullptr) return call.error("ERR There is no append only file");
   if (call.log->rewriting())
     return call.error("ERR Background append only file rewriting already in progress");
   put_simple(call.out, "Background append only file rewriting started");
   call.next = Next::rewrite;
-}
+});
 
-void shutdown(Call& call) {
-  for (std::string_view option : call.args.subspan(1)) {
-    if (!same(option, "save") && !same(option, "nosave") && !same(option, "now") && !same(option, "force")) {
-      return call.syntax_error();
-    }
+const Command shutdown("shutdown", -1, reads, [](Call& call) {
+  for (const std::string_view word : call.args.subspan(1)) {
+    if (!is_one_of(word, {"save", "nosave", "now", "force"})) return call.syntax_error();
   }
   call.next = Next::shutdown;
+});
+
+/// The command or subcommand that is asked for, or null.
+const Command* find_command(Args args) {
+  char name[16];  // as the longest
+  const auto find = [&](std::string_view word, std::size_t at) -> const Command* {
+    if (word.size() > sizeof name - at) return nullptr;
+    std::transform(word.begin(), word.end(), name + at, to_lower);
+    const auto found = commands.find({name, at + word.size()});
+    return found == commands.end() ? nullptr : found->second;
+  };
+  const Command* found = find(args[0], 0);
+  if (found == nullptr || found->kind != contains || args.size() == 1) return found;
+  name[args[0].size()] = '|';
+  const Command* inner = find(args[1], args[0].size() + 1);
+  return inner == nullptr ? found : inner;
 }
 
-void command(Call& call);
-
-// ---- The table ----
-
-enum class Kind : std::uint8_t { reads, writes };  // the log holds what writes
-
-struct Command {
-  std::string_view name;
-  int arity;  // words, the name among them; -n: n or more
-  Kind kind;
-  void (*run)(Call&);
-};
-
-constexpr Command table[] = {
-    {"append", 3, Kind::writes, commands::append},
-    {"bgrewriteaof", 1, Kind::reads, bgrewriteaof},
-    {"client", -2, Kind::reads, client},
-    {"command", -1, Kind::reads, command},
-    {"config", -2, Kind::reads, config},
-    {"dbsize", 1, Kind::reads, commands::dbsize},
-    {"decr", 2, Kind::writes, commands::decr},
-    {"decrby", 3, Kind::writes, commands::decrby},
-    {"del", -2, Kind::writes, commands::del},
-    {"echo", 2, Kind::reads, echo},
-    {"exists", -2, Kind::reads, commands::exists},
-    {"expire", 3, Kind::writes, commands::expire},
-    {"expireat", 3, Kind::writes, commands::expireat},
-    {"flushall", -1, Kind::writes, commands::flushall},
-    {"flushdb", -1, Kind::writes, commands::flushall},
-    {"get", 2, Kind::reads, commands::get},
-    {"hello", -1, Kind::reads, hello},
-    {"incr", 2, Kind::writes, commands::incr},
-    {"incrby", 3, Kind::writes, commands::incrby},
-    {"info", -1, Kind::reads, info},
-    {"mget", -2, Kind::reads, commands::mget},
-    {"mset", -3, Kind::writes, commands::mset},
-    {"persist", 2, Kind::writes, commands::persist},
-    {"pexpire", 3, Kind::writes, commands::pexpire},
-    {"pexpireat", 3, Kind::writes, commands::pexpireat},
-    {"ping", -1, Kind::reads, ping},
-    {"pttl", 2, Kind::reads, commands::pttl},
-    {"quit", -1, Kind::reads, quit},
-    {"reset", 1, Kind::reads, reset},
-    {"scan", -2, Kind::reads, commands::scan},
-    {"select", 2, Kind::reads, select},
-    {"set", -3, Kind::writes, commands::set},
-    {"shutdown", -1, Kind::reads, shutdown},
-    {"strlen", 2, Kind::reads, commands::strlen},
-    {"ttl", 2, Kind::reads, commands::ttl},
-    {"type", 2, Kind::reads, commands::type},
-    {"unlink", -2, Kind::writes, commands::del},
-};
-
-void command(Call& call) {
-  if (call.args.size() > 1 && same(call.args[1], "count")) return put_integer(call.out, std::size(table));
-  put_array(call.out, 0);  // no documentation: clients go on without
-}
-
-constexpr std::size_t slot_count = 256;
-
-constexpr std::size_t slot_of(std::string_view name) {
-  std::size_t sum = name.size();
-  for (char c : name) sum = sum * 31 + (static_cast<unsigned char>(c) | 0x20u);
-  return sum % slot_count;
-}
-
-constexpr auto slots = [] {
-  std::array<const Command*, slot_count> filled{};
-  for (const Command& each : table) {
-    std::size_t at = slot_of(each.name);
-    while (filled[at] != nullptr) at = (at + 1) % slot_count;
-    filled[at] = &each;
+/// Whether the piece of the pattern at `at`, which is no star, fits `c`; sets `at` behind it.
+bool fits_one(std::string_view pattern, std::size_t& at, char c) {
+  if (pattern[at] != '[') {
+    const bool any = pattern[at] == '?';
+    if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
+    return pattern[at++] == c || any;
   }
-  return filled;
-}();
-
-const Command* find_command(std::string_view name) {
-  for (std::size_t at = slot_of(name.substr(0, 16));; at = (at + 1) % slot_count) {
-    if (slots[at] == nullptr || same(name, slots[at]->name)) return slots[at];
+  const auto byte = [](char each) { return static_cast<unsigned char>(each); };
+  const bool invert = pattern.substr(at).starts_with("[^");
+  bool fits = false;
+  for (at += invert ? 2 : 1; at < pattern.size() && pattern[at] != ']'; ++at) {
+    const bool escaped = pattern[at] == '\\' && at + 1 < pattern.size();
+    if (escaped) ++at;
+    auto low = byte(pattern[at]), high = low;
+    if (!escaped && at + 2 < pattern.size() && pattern[at + 1] == '-') high = byte(pattern[at += 2]);
+    fits |= std::min(low, high) <= byte(c) && byte(c) <= std::max(low, high);
   }
-}
-
-std::string unknown_command(Args args) {
-  std::string text =
-      "ERR unknown command '" + std::string(args[0].substr(0, 128)) + "', with args beginning with: ";
-  std::size_t size = 0;
-  for (std::string_view word : args.subspan(1)) {
-    if (size >= 128) break;
-    word = word.substr(0, 128 - size);
-    text.append("'").append(word).append("' ");
-    size += word.size() + 3;
-  }
-  return text;
+  at = std::min(at + 1, pattern.size());
+  return fits != invert;
 }
 
 }  // namespace
 
 Next Executor::execute(Args args, Session& session, std::int64_t now_ms, std::string& out) {
   ++counts_.commands;
-  Call call{*this, args, session, now_ms, out, log_};
-  const Command* found = find_command(args[0]);
-  if (found == nullptr) {
-    call.error(unknown_command(args));
-  } else if (auto words = static_cast<int>(args.size());
-             found->arity > 0 ? words != found->arity : words < -found->arity) {
-    call.wrong_number(found->name);
-  } else if (found->kind == Kind::writes && !refuse_writes.empty()) {
+  const Command* command = find_command(args);
+  Call call{store_, hooks_, counts_, log_, session, now_ms, out, args, command ? command->name : ""};
+  const auto words = static_cast<int>(args.size());
+  if (command == nullptr) {
+    call.unknown_command();
+  } else if (command->arity > 0 ? words != command->arity : words < -command->arity) {
+    call.wrong_number();
+  } else if (command->kind == writes && !refuse_writes.empty()) {
     call.error(refuse_writes);
   } else {
-    found->run(call);
+    command->run(call);
   }
   return call.next;
 }
 
 std::string Executor::replay(Args args) {
-  const Command* found = find_command(args[0]);
-  if (found == nullptr || found->kind != Kind::writes) return "not a command that writes";
+  const Command* command = find_command(args);
+  if (command == nullptr || command->kind != writes) return "not a command that writes";
   std::string out;
   Session session;
   // At time 0 nothing has expired: what a record finds is what it found when it was made.
-  Log* log = std::exchange(log_, nullptr);
   execute(args, session, 0, out);
-  log_ = log;
   return out.starts_with('-') ? out.substr(1, out.size() - 3) : "";
+}
+
+bool glob_match(std::string_view pattern, std::string_view text) {
+  // Only the last star can be asked to take more: what an earlier one took left the most to the rest.
+  std::size_t behind_star = std::string_view::npos, star_end = 0;
+  std::size_t p = 0, t = 0;
+  while (t < text.size() || p < pattern.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      behind_star = ++p;
+      star_end = t;
+    } else if (p < pattern.size() && t < text.size() && fits_one(pattern, p, text[t])) {
+      ++t;
+    } else if (behind_star != std::string_view::npos && star_end < text.size()) {
+      p = behind_star;
+      t = ++star_end;
+    } else {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace kv

@@ -11,16 +11,8 @@
 #pragma once
 
 #include "kvserver/aof.hpp"
-#include "kvserver/resp.hpp"
-#include "kvserver/store.hpp"
 
-#include <cstddef>
-#include <cstdint>
 #include <functional>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 namespace kv {
 
@@ -56,7 +48,8 @@ class Executor {
   /// Carries out one request. Cost: O(arguments and bytes), SCAN at most 8,192 buckets and keys.
   Next execute(Args args, Session& session, std::int64_t now_ms, std::string& out);
 
-  /// Carries out a command of the log; gives the text of the error, if there is one.
+  /// Carries out a command of the log, before there is one to record to; gives the text of the error, if
+  /// there is one.
   std::string replay(Args args);
 
   /// While not empty, the error that every write gets (the log can't be written).
@@ -70,13 +63,14 @@ class Executor {
   const Counts& counts() const { return counts_; }
 
  private:
-  friend struct Call;
-
   Store& store_;
   Log* log_;
   Hooks hooks_;
   Counts counts_;
-  std::vector<std::string_view> found_;  // by one SCAN
 };
+
+/// Whether all of `text` fits the pattern, as SCAN and CONFIG GET take it: `*`, `?`, `[a-z]`, `[^a-z]`, and
+/// `\` before a character to be taken as it is. Cost: O(pattern × text).
+bool glob_match(std::string_view pattern, std::string_view text);
 
 }  // namespace kv

@@ -1,9 +1,9 @@
 // The append-only file while the server runs: written, forced to the disk, and rewritten in the background.
 //
-// Owns: the file and the task that writes it. Connections record through `log()` and, under `always`, wait in
-// `durable()` before they send their replies.
+// Owns: the file and the task that writes it. Commands record into `log()`; connections wait in `durable()`,
+// under `always`, before they send their replies.
 //
-//   execute ──records──▶ Log ──take──▶ writer task (HIGH) ──append, fdatasync──▶ file ──notify──▶ durable()
+//   execute ──records──▶ Log ──take──▶ writer task (HIGH) ──append, fdatasync──▶ file ──progress──▶ durable()
 //
 // 1. One task writes the file; nobody that a client can cancel holds it half-written.
 // 2. What `durable()` has returned for is on the disk.
@@ -17,116 +17,261 @@
 
 #include <heirloop/heirloop.hpp>
 
-#include "kvserver/aof.hpp"
 #include "kvserver/commands.hpp"
 #include "kvserver/options.hpp"
 
-#include <chrono>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <string>
+#include <dirent.h>
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace kv {
+
+namespace hl = heirloop;
+using namespace std::chrono_literals;
 
 /// How bytes and names are forced to the disk. Tests put failures here.
 class Forcing {
  public:
   virtual ~Forcing() = default;
-  virtual heirloop::Coro<void> data(heirloop::File& file);
+  virtual hl::Coro<void> data(hl::File& file) { co_await file.fdatasync(); }
   /// Blocks. False with errno when it fails.
-  virtual bool names(int directory) noexcept;
+  virtual bool names(int directory) noexcept { return ::fsync(directory) == 0; }
 };
 
 class Journal {
  public:
-  /// Reads the file in `options.dir` into the executor; cuts off a torn end with a warning.
-  /// Blocks: for use before the loop serves. Errors: DamagedLog, std::system_error.
-  Journal(const Options& options, Executor& executor, Store& store, heirloop::PriorityLock& keys,
-          std::unique_ptr<Forcing> forcing = std::make_unique<Forcing>());
-
-  Log& log() { return log_; }
-
-  /// Opens the file for appending and starts the writer.
-  heirloop::Coro<void> start();
-
-  /// After a request: true when it has recorded something.
-  bool note_records() {
-    const bool more = log_.commands() != recorded_;
-    recorded_ = log_.commands();
-    return more;
+  /// Reads the file in `options.dir` into the executor, which records here from then on; cuts off a torn end
+  /// with a warning. Blocks: for use before the loop serves. Errors: DamagedLog, std::system_error.
+  Journal(const Options& options, Executor& executor, Store& store, hl::PriorityLock& keys,
+          std::unique_ptr<Forcing> forcing = std::make_unique<Forcing>())
+      : options_(options), executor_(executor), store_(store), keys_(keys), forcing_(std::move(forcing)) {
+    if (!dir_) fail("can't use --dir " + options.dir);
+    if (::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) != 0) {
+      fail("--dir " + options.dir + " is in use by another kvserver");
+    }
+    const Loaded loaded = load_log(path_, [&](Args args) { return executor.replay(args); });
+    if (loaded.torn_bytes > 0) {
+      spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off",
+                   path_, loaded.torn_bytes, loaded.valid_bytes);
+      if (::truncate(path_.c_str(), static_cast<off_t>(loaded.valid_bytes)) != 0) {
+        fail("can't cut the end off " + path_);
+      }
+    }
+    log_ = Log(loaded.valid_bytes == 0);
+    file_bytes_ = rewritten_bytes_ = loaded.valid_bytes;
+    executor.record_to(&log_);
   }
 
+  /// Opens the file for appending and starts the writer.
+  hl::Coro<void> start() {
+    try {
+      file_ = co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND);
+      // A new file gets its first line now, so that what can't be written is found now.
+      co_await append_batch(true);
+      force_names();
+    } catch (const std::system_error& e) {
+      throw std::runtime_error(fmt::format("can't write in --dir: {}", e.what()));
+    }
+    writer_ = hl::create_task(write_for_ever(), {.name = "journal", .priority = hl::priority::high});
+  }
+
+  /// How many commands have been recorded.
+  std::uint64_t recorded() const { return log_.commands(); }
+
   /// True when replies have to wait for the disk.
-  bool replies_wait() const { return sync_ == Sync::always; }
+  bool replies_wait() const { return options_.sync == Sync::always; }
 
   /// Until all that was recorded is on the disk; false when it could not be written, or the journal is
   /// failing already.
   /// Suspends: unless it is there or failing. Interrupt: the records are written all the same.
-  heirloop::Coro<bool> durable();
+  hl::Coro<bool> durable() {
+    const std::uint64_t mine = recorded();
+    if (!failing()) work_.set();
+    while (durable_ < mine && !failing()) co_await progress_.wait();
+    co_return durable_ >= mine;
+  }
 
   /// Begins to rewrite the file at LOW priority; false when that is under way. A rewrite ends `failing()`.
-  bool rewrite();
+  bool rewrite() {
+    if (rewriting()) return false;
+    log_.begin_rewrite();
+    rewriter_ = hl::create_task(rewrite_file(), {.name = "rewrite", .priority = hl::priority::low});
+    return true;
+  }
 
   /// Writes and forces what is left, and ends the writer; while `failing()`, by a last rewrite.
-  heirloop::Coro<void> stop();
+  hl::Coro<void> stop() {
+    stopping_ = true;
+    work_.set();
+    co_await writer_;
+    co_await write_batch(true);
+    if (failing()) {
+      rewrite();  // if none is under way
+      co_await rewriter_;
+    }
+    if (failing()) spdlog::error("{}: the last writes may be lost", executor_.refuse_writes);
+  }
 
   bool failing() const { return !executor_.refuse_writes.empty(); }
   bool rewriting() const { return log_.rewriting(); }
   std::uint64_t file_bytes() const { return file_bytes_; }
 
  private:
-  /// The directory, locked for this process, as a descriptor.
-  class Directory {
-   public:
-    explicit Directory(const std::string& path);
-    ~Directory();
-    Directory(const Directory&) = delete;
-    Directory& operator=(const Directory&) = delete;
-    void sync(Forcing& forcing) const;
+  static constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50 µs
+  static constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for them
+  static constexpr std::chrono::milliseconds first_retry_time = 250ms, last_retry_time = 10s;  // doubled
 
-   private:
-    std::string path_;
-    int fd_;
-  };
+  [[noreturn]] static void fail(const std::string& what) {
+    throw std::system_error(errno, std::generic_category(), what);
+  }
 
-  heirloop::Coro<void> write_for_ever();
-  heirloop::Coro<void> write_batch(bool force);
-  heirloop::Coro<void> append_batch(bool force);
-  heirloop::Coro<void> rewrite_file();
-  void switch_to(heirloop::File&& fresh, std::uint64_t size, std::uint64_t covered);
-  heirloop::Coro<void> fill(heirloop::File& fresh);
-  void failed(const std::string& why);
+  void force_names() {
+    if (!forcing_->names(::dirfd(dir_.get()))) {
+      fail("can't force the names in " + options_.dir + " to the disk");
+    }
+  }
 
-  const Sync sync_;
-  const std::unique_ptr<Forcing> forcing_;
-  const Directory dir_;
-  const std::string path_;
-  const std::uint64_t rewrite_min_bytes_;
+  hl::Coro<void> write_for_ever() {
+    const auto told = [this]() -> hl::Coro<void> { co_await work_.wait(); };
+    auto next_force = hl::loop_time() + 1s;
+    while (!stopping_) {
+      if (replies_wait() && !failing()) {
+        while (recorded() == durable_ && !stopping_ && !failing()) {
+          work_.clear();
+          co_await work_.wait();
+        }
+      } else {
+        work_.clear();
+        co_await hl::move_on_after(gather_time, told);
+      }
+      const bool second_over = hl::loop_time() >= next_force;
+      if (second_over) next_force = hl::loop_time() + 1s;
+      if (durable_ < recorded() || failing()) {
+        co_await write_batch(replies_wait() || (options_.sync == Sync::everysec && second_over));
+      }
+      const bool has_grown = file_bytes_ >= options_.rewrite_min_bytes && file_bytes_ >= 2 * rewritten_bytes_;
+      if ((has_grown || failing()) && hl::loop_time() >= no_rewrite_before_ && !stopping_) rewrite();
+    }
+  }
+
+  /// What has been recorded goes into the file, and to the disk when `force`.
+  hl::Coro<void> write_batch(bool force) {
+    auto held = co_await file_lock_.acquire();
+    try {
+      co_await append_batch(force);
+    } catch (const std::system_error& e) {
+      std::string why = e.what();
+      if (::ftruncate(file_.native_handle(), static_cast<off_t>(file_bytes_)) != 0) {
+        why += fmt::format("; and the file could not be cut back: {}", std::strerror(errno));
+      }
+      failed(why);
+    }
+    tell_progress();
+  }
+
+  hl::Coro<void> append_batch(bool force) {
+    if (batch_.empty()) {
+      in_batch_ = recorded();
+      if (log_.pending()) log_.take(batch_);
+    }
+    if (!batch_.empty()) co_await file_.append(batch_);
+    file_bytes_ += batch_.size();
+    batch_.clear();
+    if (!force) co_return;
+    const std::uint64_t forced = in_batch_;
+    co_await forcing_->data(file_);
+    if (!failing()) durable_ = forced;
+  }
+
+  void failed(const std::string& why) {
+    if (!failing()) {
+      spdlog::error(
+          "the append-only file can't be written, writes are refused until it has been rewritten: "
+          "{}",
+          why);
+    }
+    executor_.refuse_writes = "MISCONF the append-only file can't be written: " + why;
+  }
+
+  /// All who wait in durable() look again.
+  void tell_progress() {
+    progress_.set();
+    progress_.clear();
+  }
+
+  hl::Coro<void> rewrite_file() {
+    const std::string fresh_path = path_ + ".rewrite";
+    try {
+      auto fresh = co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+      std::string chunk;
+      for (bool all = false; !all;) {  // the keys as they are, a few at a time; requests come in between
+        auto held = co_await keys_.acquire();
+        all = log_.rewrite(store_, rewrite_budget, unix_time_ms());
+        held.release();
+        log_.take_rewritten(chunk);
+        co_await fresh.append(chunk);
+        co_await hl::sleep(0);
+      }
+      // From here on the writer waits, and what it would write goes to the new file alone.
+      auto held = co_await file_lock_.acquire();
+      log_.take_rewritten(chunk);
+      const std::uint64_t covered = recorded();
+      co_await fresh.append(chunk);
+      co_await forcing_->data(fresh);
+      const std::uint64_t size = co_await fresh.size();
+      if (std::rename(fresh_path.c_str(), path_.c_str()) != 0) fail("can't rename " + fresh_path);
+      spdlog::info("the append-only file was rewritten: {} bytes, before {}", size, file_bytes_);
+      // The new file has the name: it is what is appended to, whatever becomes of the name on the disk.
+      log_.switch_over();
+      file_ = std::move(fresh);
+      batch_.clear();
+      in_batch_ = covered;
+      file_bytes_ = rewritten_bytes_ = size;
+      force_names();
+      durable_ = covered;
+      if (failing()) spdlog::info("the append-only file is whole again, writes are accepted");
+      executor_.refuse_writes.clear();
+      retry_time_ = first_retry_time;
+    } catch (const std::system_error& e) {
+      if (rewriting()) {
+        log_.abort_rewrite();
+        ::unlink(fresh_path.c_str());
+        spdlog::error("the append-only file could not be rewritten: {}", e.what());
+      } else {
+        failed(e.what());  // after a crash the old file may be there
+      }
+      no_rewrite_before_ = hl::loop_time() + retry_time_;
+      retry_time_ = std::min(2 * retry_time_, last_retry_time);
+    }
+    tell_progress();             // the new file has what some wait for
+    if (failing()) work_.set();  // the writer begins the next rewrite
+  }
+
+  const Options& options_;
   Executor& executor_;
   Store& store_;
-  heirloop::PriorityLock& keys_;
-  Log log_;
+  hl::PriorityLock& keys_;
+  const std::unique_ptr<Forcing> forcing_;
+  const std::string path_ = options_.dir + "/appendonly.heirloop";
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir_{::opendir(options_.dir.c_str()), &::closedir};  // locked
+  Log log_{true};
 
-  std::optional<heirloop::File> file_;
-  heirloop::PriorityLock file_lock_{"append-only file"};
-  heirloop::PriorityLock state_lock_{"journal state"};
-  heirloop::PriorityCondition work_{state_lock_};      // for the writer
-  heirloop::PriorityCondition progress_{state_lock_};  // for those who wait for the disk
-  heirloop::PriorityTask<void> writer_;
-  heirloop::PriorityTask<void> rewriter_;
+  hl::File file_;
+  hl::PriorityLock file_lock_{"append-only file"};
+  hl::Event work_{"work for the journal"};
+  hl::Event progress_{"progress of the journal"};
+  hl::PriorityTask<void> writer_;
+  hl::PriorityTask<void> rewriter_;
   std::string batch_;           // taken from the log and not yet in the file
-  std::uint64_t recorded_ = 0;  // requests that have recorded something
-  std::uint64_t in_batch_ = 0;  // of these, in the batch or in the file
-  std::uint64_t written_ = 0;   // of these, in the file
+  std::uint64_t in_batch_ = 0;  // commands in the batch or in the file
   std::uint64_t durable_ = 0;   // of these, on the disk
-  std::uint64_t failures_ = 0;  // batches that could not be written or forced
   std::uint64_t file_bytes_ = 0;
   std::uint64_t rewritten_bytes_ = 0;  // size after the last rewrite
   std::chrono::steady_clock::time_point no_rewrite_before_{};
-  std::chrono::milliseconds retry_time_;  // before a rewrite that failed is begun again by itself
+  std::chrono::milliseconds retry_time_ = first_retry_time;  // before a rewrite that failed is begun again
   bool stopping_ = false;
-  bool napping_ = false;
 };
 
 }  // namespace kv

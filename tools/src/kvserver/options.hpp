@@ -1,16 +1,16 @@
-// The command line of kvserver.
+// What the command line of kvserver says; main.cpp reads it.
 #pragma once
 
 #include <heirloop/runtime/run.hpp>
 
+#include <array>
 #include <cstdint>
 #include <string>
-#include <variant>
-#include <vector>
 
 namespace kv {
 
 enum class Sync : std::uint8_t { always, everysec, no };
+inline constexpr std::array sync_names = {"always", "everysec", "no"};
 
 struct Options {
   std::string bind = "127.0.0.1";
@@ -27,16 +27,5 @@ struct Options {
   std::uint32_t hold_lock_steps = 0;  ///< one more, which holds the keyspace lock through so many steps
   std::uint32_t flood = 0;            ///< NORMAL tasks that come in bursts beside it
 };
-
-/// What to print and how to exit instead of running.
-struct Exit {
-  int status = 0;
-  std::string text;
-};
-
-/// Reads the command line (`arguments` without the program's name).
-std::variant<Options, Exit> parse_options(std::vector<std::string> arguments);
-
-const char* to_string(Sync sync) noexcept;
 
 }  // namespace kv

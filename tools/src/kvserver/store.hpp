@@ -14,17 +14,26 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace kv {
 
 constexpr std::int64_t no_deadline = INT64_MAX;
+
+/// Milliseconds since 1970, as deadlines count.
+inline std::int64_t unix_time_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
 
 struct Key {
   std::size_t hash;
@@ -38,15 +47,10 @@ struct KeyView {
   std::string_view name;
 };
 
-class Value {
- public:
+struct Value {
   std::string data;
-  std::int64_t deadline_ms() const { return deadline_ms_; }
-  bool has_deadline() const { return deadline_ms_ != no_deadline; }
-
- private:
-  friend class Store;
-  std::int64_t deadline_ms_ = no_deadline;
+  std::int64_t deadline_ms = no_deadline;  ///< changed by Store alone, which counts
+  bool has_deadline() const { return deadline_ms != no_deadline; }
 };
 
 class Store {
@@ -56,20 +60,58 @@ class Store {
   using Cursor = std::uint64_t;
   enum class Which : std::uint8_t { all, with_deadline };
 
-  Store() : shards_(shard_count) {}
-
   /// The item of `key`, or null; valid until it is erased. Cost: O(1).
-  Item* find(const KeyView& key, std::int64_t now_ms);
+  Item* find(const KeyView& key, std::int64_t now_ms) {
+    Shard& shard = shard_of(key.hash);
+    const auto at = shard.items.find(key);
+    if (at == shard.items.end()) return nullptr;
+    if (at->second.deadline_ms > now_ms) return &*at;
+    erase(shard, at);
+    return nullptr;
+  }
+
   /// Adds `key`, which must not be there, with an empty value. Cost: O(1), at times O(size() / 4,096).
-  Item& insert(const KeyView& key);
-  void set_data(Item& item, std::string_view data);
-  void set_deadline(Item& item, std::int64_t deadline_ms);
+  Item& insert(const KeyView& key) {
+    auto [at, added] = shard_of(key.hash).items.emplace(Key{key.hash, std::string(key.name)}, Value());
+    assert(added);
+    ++size_;
+    return *at;
+  }
+
+  void set_data(Item& item, std::string_view data) {
+    std::string& own = item.second.data;
+    // A short value does not keep the room of a long one.
+    if (own.capacity() > 2 * data.size() + 64) own = std::string();
+    own = data;
+  }
+
+  void set_deadline(Item& item, std::int64_t deadline_ms) {
+    std::size_t& count = shard_of(item.first.hash).with_deadline;
+    count -= item.second.has_deadline();
+    item.second.deadline_ms = deadline_ms;
+    count += item.second.has_deadline();
+  }
+
   /// Whether `key` was there.
-  bool erase(const KeyView& key, std::int64_t now_ms);
+  bool erase(const KeyView& key, std::int64_t now_ms) {
+    if (find(key, now_ms) == nullptr) return false;
+    Shard& shard = shard_of(key.hash);
+    erase(shard, shard.items.find(key));
+    return true;
+  }
+
   /// Removes all keys; where they are many, later calls of sweep() free them.
-  void clear();
+  void clear() {
+    auto all = std::exchange(shards_, std::vector<Shard>(shard_count));
+    if (std::exchange(size_, 0) > shard_count) cleared_.push_back(std::move(all));
+  }
+
   std::size_t size() const { return size_; }
-  std::size_t with_deadline() const;
+  std::size_t with_deadline() const {
+    std::size_t sum = 0;
+    for (const Shard& shard : shards_) sum += shard.with_deadline;
+    return sum;
+  }
 
   /// Calls `visit(Item&)`, which gives what the visit cost, at least 1, for the items of some buckets, and
   /// returns where to go on. Stops at the end of the bucket in which the budget is used up; an empty bucket
@@ -111,9 +153,13 @@ class Store {
   static constexpr std::uint64_t bucket_mask = (std::uint64_t{1} << bucket_bits) - 1;
 
   Shard& shard_of(std::size_t hash) { return shards_[hash >> (64 - shard_bits)]; }
-  void erase(Shard& shard, Map::iterator at);
+  void erase(Shard& shard, Map::iterator at) {
+    shard.with_deadline -= at->second.has_deadline();
+    shard.items.erase(at);
+    --size_;
+  }
 
-  std::vector<Shard> shards_;
+  std::vector<Shard> shards_ = std::vector<Shard>(shard_count);
   std::size_t size_ = 0;
   std::vector<std::vector<Shard>> cleared_;
   Cursor swept_to_ = 0;
@@ -143,6 +189,43 @@ Store::Cursor Store::walk(Cursor from, std::size_t budget, Which which, Visit&& 
       return Cursor{shard_at} << 2 * bucket_bits | Cursor{bucket} << bucket_bits | buckets;
   }
   return Cursor{shard_at % shard_count} << 2 * bucket_bits;
+}
+
+inline Store::Swept Store::sweep(std::size_t budget, std::int64_t now_ms) {
+  for (; budget > 0 && !cleared_.empty(); --budget) {
+    std::vector<Shard>& shards = cleared_.back();
+    Map& items = shards.back().items;
+    if (!items.empty()) {
+      items.erase(items.begin());
+    } else {
+      shards.pop_back();
+      if (shards.empty()) cleared_.pop_back();
+    }
+  }
+  expired_.clear();
+  swept_to_ = walk(swept_to_, budget, Which::with_deadline, [&](const Item& item) -> std::size_t {
+    if (item.second.deadline_ms <= now_ms) expired_.push_back(&item.first);
+    return 1;
+  });
+  for (const Key* key : expired_) {
+    Shard& shard = shard_of(key->hash);
+    erase(shard, shard.items.find(*key));
+  }
+  return {expired_.size(), swept_to_ == 0};
+}
+
+inline bool Store::check_invariants() const {
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < shard_count; ++i) {
+    std::size_t with_deadline = 0;
+    for (const auto& [key, value] : shards_[i].items) {
+      if (key.hash >> (64 - shard_bits) != i || key.hash != KeyView(key.name).hash) return false;
+      with_deadline += value.has_deadline();
+    }
+    if (with_deadline != shards_[i].with_deadline) return false;
+    size += shards_[i].items.size();
+  }
+  return size == size_;
 }
 
 }  // namespace kv
