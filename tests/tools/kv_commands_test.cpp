@@ -1,6 +1,7 @@
 // The commands of kvserver: replies and errors as Redis gives them, expiry, what is recorded, and what SCAN
 // promises.
 #include "kvserver/commands.hpp"
+#include "kvserver/glob.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

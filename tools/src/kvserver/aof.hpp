@@ -93,8 +93,7 @@ inline void close(std::string& bytes, std::size_t at) {
 
 }  // namespace frame
 
-/// A file to be read from front to back, through a window of 1 MiB or what is asked for. Without a file it is
-/// empty. Errors: std::system_error with the path.
+/// A file to be read. Without a file it is empty. Errors: std::system_error with the path.
 class Reader {
  public:
   explicit Reader(const std::string& path)
@@ -110,14 +109,12 @@ class Reader {
 
   /// `size` bytes at `at`, which must be there; valid until the next call.
   std::string_view read(std::uint64_t at, std::size_t size) {
-    if (at < at_ || at + size > at_ + window_.size()) {
-      at_ = at;
-      window_.resize(std::min<std::uint64_t>(size_ - at, std::max(size, frame::full)));
-      errno = EIO;  // stays, if the file got shorter
-      const bool found = ::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) == 0;
-      if (!found || std::fread(window_.data(), window_.size(), 1, file_.get()) != 1) fail(errno);
-    }
-    return std::string_view(window_).substr(at - at_, size);
+    bytes_.resize(size);
+    if (size == 0) return bytes_;
+    errno = EIO;  // stays, if the file got shorter
+    const bool found = ::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) == 0;
+    if (!found || std::fread(bytes_.data(), size, 1, file_.get()) != 1) fail(errno);
+    return bytes_;
   }
 
   /// The size without zero bytes at the end.
@@ -139,8 +136,7 @@ class Reader {
   std::string path_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
   std::uint64_t size_ = 0;
-  std::uint64_t at_ = 0;  // of the window in the file
-  std::string window_;
+  std::string bytes_;  // read last
 };
 
 /// The file is not one of ours, or is damaged; what() names it, the byte, and what to do.

@@ -1,4 +1,7 @@
+// The commands: first what they are made of, then each with its number of words, its kind and its code.
 #include "kvserver/commands.hpp"
+
+#include "kvserver/glob.hpp"
 
 #include <array>
 #include <unordered_map>
@@ -15,7 +18,7 @@ struct TimeUnit {
 };
 constexpr TimeUnit ex{"ex", 1000, true}, px{"px", 1, true}, exat{"exat", 1000, false}, pxat{"pxat", 1, false};
 
-/// One request being carried out. Most of its functions are commands, which can rely on the number of words.
+/// One request being carried out: what the commands see.
 struct Call {
   Store& store;
   const Hooks& hooks;
@@ -452,8 +455,9 @@ const Command info("info", -1, reads, [](Call& call) {
 
 const Command bgrewriteaof("bgrewriteaof", 1, reads, [](Call& call) {
   if (call.log == nullptr) return call.error("ERR There is no append only file");
-  if (call.log->rewriting())
+  if (call.log->rewriting()) {
     return call.error("ERR Background append only file rewriting already in progress");
+  }
   put_simple(call.out, "Background append only file rewriting started");
   call.next = Next::rewrite;
 });
@@ -479,27 +483,6 @@ const Command* find_command(Args args) {
   name[args[0].size()] = '|';
   const Command* inner = find(args[1], args[0].size() + 1);
   return inner == nullptr ? found : inner;
-}
-
-/// Whether the piece of the pattern at `at`, which is no star, fits `c`; sets `at` behind it.
-bool fits_one(std::string_view pattern, std::size_t& at, char c) {
-  if (pattern[at] != '[') {
-    const bool any = pattern[at] == '?';
-    if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
-    return pattern[at++] == c || any;
-  }
-  const auto byte = [](char each) { return static_cast<unsigned char>(each); };
-  const bool invert = pattern.substr(at).starts_with("[^");
-  bool fits = false;
-  for (at += invert ? 2 : 1; at < pattern.size() && pattern[at] != ']'; ++at) {
-    const bool escaped = pattern[at] == '\\' && at + 1 < pattern.size();
-    if (escaped) ++at;
-    auto low = byte(pattern[at]), high = low;
-    if (!escaped && at + 2 < pattern.size() && pattern[at + 1] == '-') high = byte(pattern[at += 2]);
-    fits |= std::min(low, high) <= byte(c) && byte(c) <= std::max(low, high);
-  }
-  at = std::min(at + 1, pattern.size());
-  return fits != invert;
 }
 
 }  // namespace
@@ -529,26 +512,6 @@ std::string Executor::replay(Args args) {
   // At time 0 nothing has expired: what a record finds is what it found when it was made.
   execute(args, session, 0, out);
   return out.starts_with('-') ? out.substr(1, out.size() - 3) : "";
-}
-
-bool glob_match(std::string_view pattern, std::string_view text) {
-  // Only the last star can be asked to take more: what an earlier one took left the most to the rest.
-  std::size_t behind_star = std::string_view::npos, star_end = 0;
-  std::size_t p = 0, t = 0;
-  while (t < text.size() || p < pattern.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      behind_star = ++p;
-      star_end = t;
-    } else if (p < pattern.size() && t < text.size() && fits_one(pattern, p, text[t])) {
-      ++t;
-    } else if (behind_star != std::string_view::npos && star_end < text.size()) {
-      p = behind_star;
-      t = ++star_end;
-    } else {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace kv

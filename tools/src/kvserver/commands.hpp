@@ -69,8 +69,4 @@ class Executor {
   Counts counts_;
 };
 
-/// Whether all of `text` fits the pattern, as SCAN and CONFIG GET take it: `*`, `?`, `[a-z]`, `[^a-z]`, and
-/// `\` before a character to be taken as it is. Cost: O(pattern × text).
-bool glob_match(std::string_view pattern, std::string_view text);
-
 }  // namespace kv
