@@ -47,6 +47,7 @@ class Journal {
   Journal(const Options& options, Executor& executor, Store& store, hl::PriorityLock& keys,
           std::unique_ptr<Forcing> forcing = std::make_unique<Forcing>())
       : options_(options), executor_(executor), store_(store), keys_(keys), forcing_(std::move(forcing)) {
+    dir_.reset(::opendir(options.dir.c_str()));
     if (!dir_) fail("can't use --dir " + options.dir);
     if (::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) != 0) {
       fail("--dir " + options.dir + " is in use by another kvserver");
@@ -255,7 +256,7 @@ class Journal {
   hl::PriorityLock& keys_;
   const std::unique_ptr<Forcing> forcing_;
   const std::string path_ = options_.dir + "/appendonly.heirloop";
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir_{::opendir(options_.dir.c_str()), &::closedir};  // locked
+  std::unique_ptr<DIR, int (*)(DIR*)> dir_{nullptr, &::closedir};  // locked for this process
   Log log_{true};
 
   hl::File file_;
