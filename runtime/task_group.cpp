@@ -141,7 +141,7 @@ void TaskGroup::cancel_again() {
   try {
     std::rethrow_exception(cancelled_);
   } catch (const Cancelled& cancelled) {
-    cancel_body_.task().loop().set_cancelled(cancel_body_.task(), cancelled, cancel_body_.scope());
+    cancel_body_.send_again(cancelled);
   }
 }
 

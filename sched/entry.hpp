@@ -50,7 +50,8 @@ class Entry {
  protected:
   ~Entry() = default;
 
-  enum class Pending : std::uint8_t { nothing, cancel, thrown };
+  /// What comes to a task from outside. `passed_on`: a cancel has gone to what the task awaits, whose end is its answer.
+  enum class Pending : std::uint8_t { nothing, cancel, thrown, passed_on };
 
   // A task's own.
   std::coroutine_handle<> resume_;  // its leaf frame, where it goes on; null in handles

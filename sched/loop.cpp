@@ -416,11 +416,12 @@ bool Loop::withdraw(Task& task) noexcept {
 
 std::exception_ptr Loop::take_pending() noexcept {
   Task& task = *this_thread.task;
-  task.pending_ = Task::Pending::nothing;
+  std::exception_ptr error;
+  if (task.pending_ != Task::Pending::passed_on) error = std::move(task.pending_error_);
   task.interrupter_ = nullptr;
-  task.pending_limit_ = nullptr;
+  task.drop_pending();
   if (task.time_limits_ != nullptr) TimeLimit::go_on(task);
-  return std::exchange(task.pending_error_, nullptr);
+  return error;
 }
 
 void Loop::set_thrown(Task& task, std::exception_ptr error) {
@@ -436,8 +437,7 @@ void Loop::set_thrown(Task& task, std::exception_ptr error) {
     refuse("it has a cancel that is not delivered yet");
   }
   if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
-  task.pending_ = Task::Pending::thrown;
-  task.pending_error_ = std::move(error);
+  task.put_throw_first(std::move(error));
 }
 
 // ---- the registry, and the end of a task ----

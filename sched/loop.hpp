@@ -196,7 +196,8 @@ class Loop {
   /// the unwinder a look.
   [[gnu::always_inline]] static void resumed() {
     if (detail::this_thread.task->pending_ == Task::Pending::nothing) [[likely]] return;
-    if (detail::this_thread.drive == nullptr) std::rethrow_exception(take_pending());
+    if (detail::this_thread.drive != nullptr) return;
+    if (std::exception_ptr error = take_pending()) std::rethrow_exception(std::move(error));
   }
 
   /// True when the current step should end: a completion, a post or a tick is there, an entry precedes the current one,
@@ -406,7 +407,7 @@ class Loop {
 
   [[noreturn]] static void no_loop();
   [[noreturn]] static void wrong_thread();
-  [[gnu::cold]] static std::exception_ptr take_pending() noexcept;
+  [[gnu::cold]] static std::exception_ptr take_pending() noexcept;  // null: a cancel was passed on, and the wait has ended
   [[noreturn]] void nested_too_deep() const;
 
   // Every step goes through these: they are inlined into the loops that call them.

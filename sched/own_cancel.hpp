@@ -32,8 +32,15 @@ class OwnCancel {
   /// Cancels the task; what it awaits goes first when that is a task.
   void send(std::string message);
 
+  /// At the end of the block: a cancel of others, which the block has met, comes again. It takes the place of another block's
+  /// own that is pending and would be taken back with that.
+  void send_again(const Cancelled& met);
+
   /// Whether others have cancelled the task since the block began, and a shield has not kept it back.
   bool others_have_cancelled() const noexcept { return Shield::requests_let_through(task_) > before_ + (sent_ ? 1 : 0); }
+
+  /// It was sent while no other was, and is not delivered yet, or what the task awaits has not answered it yet.
+  bool is_pending() const noexcept;
 
   /// At the end of the block. True when a cancel was sent and no other is left: a `Cancelled` that leaves the block is its
   /// own. One that was not delivered is withdrawn, unless it stands for others as well.

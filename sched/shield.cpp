@@ -15,9 +15,10 @@ Shield::Shield(std::chrono::nanoseconds span)
   if (TimeLimit* limit = task_.pending_limit_) {
     limit->stay_due();
   } else if (task_.pending_ == Task::Pending::cancel) {
-    task_.pending_ = Task::Pending::nothing;
+    std::exception_ptr error = std::move(task_.pending_error_);
+    task_.drop_pending();
     try {
-      std::rethrow_exception(std::exchange(task_.pending_error_, nullptr));
+      std::rethrow_exception(std::move(error));
     } catch (Cancelled& cancelled) {
       hold(std::move(cancelled), outer_);
     }

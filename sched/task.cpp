@@ -52,6 +52,7 @@ void free_name(char* block) noexcept { FramePool::deallocate(block, sizeof(std::
 struct TaskExtras : Pooled {
   char* name = nullptr;
   CallbackList done_callbacks;
+  std::exception_ptr cancel_behind;  // what is pending behind a throw
 };
 
 }  // namespace detail
@@ -132,6 +133,44 @@ void Task::free_extras() noexcept {
   if (name != nullptr) detail::free_name(static_cast<char*>(name));
 }
 
+// ---- what comes from outside ----
+
+bool Task::has_open_cancel() const noexcept {
+  return pending_ == Pending::cancel || pending_ == Pending::passed_on ||
+         (has_extras_ && static_cast<const detail::TaskExtras*>(extras_)->cancel_behind != nullptr);
+}
+
+/// Of several the first; a time limit's own gives way to any other.
+void Task::note_passed_on(const Cancelled& cancelled) {
+  if (pending_ == Pending::passed_on && pending_limit_ == nullptr) return;
+  pending_limit_ = nullptr;
+  pending_ = Pending::passed_on;
+  pending_error_ = std::make_exception_ptr(cancelled);
+}
+
+void Task::put_throw_first(std::exception_ptr error) {
+  if (pending_ == Pending::cancel || (pending_ == Pending::passed_on && !wait_->has_swallowed_cancel())) {
+    make_extras().cancel_behind = std::move(pending_error_);
+  }
+  pending_ = Pending::thrown;
+  pending_error_ = std::move(error);
+}
+
+void Task::drop_pending() noexcept {
+  pending_limit_ = nullptr;
+  pending_error_ = nullptr;
+  if (has_extras_) pending_error_ = std::exchange(static_cast<detail::TaskExtras*>(extras_)->cancel_behind, nullptr);
+  pending_ = pending_error_ != nullptr ? Pending::cancel : Pending::nothing;
+}
+
+void Task::forget_cancels() noexcept {
+  if (pending_ == Pending::thrown) {
+    if (has_extras_) static_cast<detail::TaskExtras*>(extras_)->cancel_behind = nullptr;
+  } else if (pending_ == Pending::passed_on || state_ == TaskState::running) {
+    drop_pending();
+  }
+}
+
 void Task::never_fetched() noexcept { loop_->forget_unfetched(*this); }
 
 void TaskRef::set_name(std::string_view name) const {
@@ -178,12 +217,7 @@ unsigned TaskRef::uncancel() const {
   Loop::check_thread(t);
   if (t.cancel_requests_ > 0) --t.cancel_requests_;
   if (t.shield_ != nullptr) Shield::take_one_back(t);
-  // While the task does not run its wait is withdrawn already, so the cancel goes through.
-  if (t.cancel_requests_ == 0 && t.state_ == TaskState::running && t.pending_ == Task::Pending::cancel) {
-    t.pending_ = Task::Pending::nothing;
-    t.pending_error_ = nullptr;
-    t.pending_limit_ = nullptr;
-  }
+  if (t.cancel_requests_ == 0) t.forget_cancels();
   return t.cancel_requests_;
 }
 

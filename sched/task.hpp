@@ -150,6 +150,21 @@ class Task : public Entry {
   }
   void never_fetched() noexcept;
 
+  /// A cancel that has not been delivered, or answered by what the task awaits.
+  bool has_open_cancel() const noexcept;
+
+  /// The cancel has gone to what the task awaits.
+  void note_passed_on(const Cancelled& cancelled);
+
+  /// A throw comes before a cancel that is open, which is pending behind it.
+  void put_throw_first(std::exception_ptr error);
+
+  /// What is pending goes, and what was behind it is pending now.
+  void drop_pending() noexcept;
+
+  /// No request is left: a cancel that has not ended the task's wait is withdrawn.
+  void forget_cancels() noexcept;
+
   void set_name(std::string_view name);
   void free_extras() noexcept;
   detail::TaskExtras& make_extras();
@@ -363,6 +378,7 @@ class JoinWait : public Wait {
   void await_suspend(std::coroutine_handle<> frame);
   AbortResult abort() noexcept override { return AbortResult::done; }
   bool forward(CancelWalk& walk) noexcept override;
+  bool has_swallowed_cancel() const noexcept override { return awaited_.done() && !awaited_.cancelled(); }
   std::string describe() const override;
 
  protected:

@@ -28,12 +28,17 @@ void OwnCancel::send(std::string message) {
   std::exception_ptr thrown;
   if (task_.pending_ == Task::Pending::thrown && task_.pending_limit_ == nullptr) thrown = task_.pending_error_;
   Cancelled cancelled(std::move(message));
-  number_ = task_.pending_ == Task::Pending::cancel ? 0 : next_arrival();
+  number_ = task_.has_open_cancel() ? 0 : next_arrival();
   cancelled.number_ = number_;
   CancelWalk walk(std::move(cancelled), nullptr, scope_);
   task_.loop().deliver(task_, walk);
   if (task_.pending_ == Task::Pending::cancel) overtaken_ = std::move(thrown);
   requests_as_sent_ = task_.cancel_requests_;
+}
+
+void OwnCancel::send_again(const Cancelled& met) {
+  if (task_.pending_ == Task::Pending::cancel && task_.pending_limit_ == nullptr) task_.drop_pending();
+  task_.loop().set_cancelled(task_, Cancelled(met.message(), met.cause()), scope_);
 }
 
 bool OwnCancel::is_own(const std::exception_ptr& error) const noexcept {
@@ -46,15 +51,18 @@ bool OwnCancel::is_own(const std::exception_ptr& error) const noexcept {
   }
 }
 
+bool OwnCancel::is_pending() const noexcept {
+  const bool is_cancel = task_.pending_ == Task::Pending::cancel || task_.pending_ == Task::Pending::passed_on;
+  return is_cancel && number_ != 0;
+}
+
 bool OwnCancel::take_back() noexcept {
   if (!std::exchange(sent_, false)) return false;
   const bool stands_for_others = task_.cancel_requests_ > requests_as_sent_;
   if (task_.cancel_requests_ > 0) --task_.cancel_requests_;
   const bool alone = Shield::requests_let_through(task_) <= before_;
   if (task_.pending_ == Task::Pending::cancel && (alone || (!stands_for_others && is_own(task_.pending_error_)))) {
-    task_.pending_ = Task::Pending::nothing;
-    task_.pending_error_ = nullptr;
-    task_.pending_limit_ = nullptr;
+    task_.drop_pending();
   }
   if (alone) TimeLimit::cancel_taken_back(task_);
   return alone;
@@ -127,27 +135,25 @@ void TimeLimit::go() noexcept {
   Task& task = cancel_.task();
   due_ = Shield::before(task, cancel_.scope()) != nullptr;
   if (due_) return;
-  TimeLimit* other = task.pending_limit_;
-  if (other == nullptr) {
-    due_ = task.pending_ == Task::Pending::thrown;
-    // A pending cancel goes through. When it is that of a block inside, which takes it back, the request that this adds is left, or
-    // an interrupt comes then.
-    if (task.pending_ == Task::Pending::cancel) {
-      if (sends_ == Sends::cancel) cancel_.send("a time limit has passed");
-      overtaken();
-    }
-    if (task.pending_ != Task::Pending::nothing) return;
-  } else {
+  if (TimeLimit* other = task.pending_limit_) {
     if (!other->is_inside(*this)) return;
     other->withdraw();
   }
+  due_ = task.pending_ == Task::Pending::thrown;
+  if (due_) return;
+  // A pending cancel goes through. When it is that of a block inside, which takes it back, the request that this adds is left, or
+  // an interrupt comes then.
+  if (task.pending_ == Task::Pending::cancel) {
+    if (sends_ == Sends::cancel) cancel_.send("a time limit has passed");
+    overtaken();
+    return;
+  }
   if (sends_ == Sends::cancel) {
     cancel_.send("a time limit has passed");
-    if (task.pending_ == Task::Pending::cancel) task.pending_limit_ = this;
+    if (cancel_.is_pending()) task.pending_limit_ = this;
   } else {
-    task.pending_ = Task::Pending::thrown;
     number_ = detail::next_arrival();
-    task.pending_error_ = std::make_exception_ptr(TimeoutInterrupt(number_));
+    task.put_throw_first(std::make_exception_ptr(TimeoutInterrupt(number_)));
     task.pending_limit_ = this;
     if (task.state_ != TaskState::running) task.loop().withdraw(task);
   }
@@ -160,10 +166,7 @@ bool TimeLimit::is_inside(const TimeLimit& other) const noexcept {
 }
 
 void TimeLimit::withdraw() noexcept {
-  Task& task = cancel_.task();
-  task.pending_ = Task::Pending::nothing;
-  task.pending_error_ = nullptr;
-  task.pending_limit_ = nullptr;
+  cancel_.task().drop_pending();
   cancel_.take_back();
 }
 

@@ -279,6 +279,9 @@ class Wait {
   /// False: to nobody; the wait itself is withdrawn.
   virtual bool forward(CancelWalk&) noexcept { return false; }
 
+  /// What has ended the wait was asked to cancel by it, and has ended in another way.
+  virtual bool has_swallowed_cancel() const noexcept { return false; }
+
   /// Whether it goes on only when all of its nodes can, or when any can.
   virtual Needs needs() const noexcept { return Needs::all; }
 

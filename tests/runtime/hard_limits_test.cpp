@@ -518,5 +518,28 @@ TEST(HardLimits, a_cancel_from_outside_is_not_lost_behind_those_of_two_groups_in
   }());
 }
 
+TEST(HardLimits, a_cancel_from_outside_outlives_two_groups_whose_own_came_while_a_shield_was_up) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    const auto inner = [](TaskGroup& group) -> Coro<void> {
+      group.create_task(fail_after(3ms));
+      co_await ensure([] { return sleeping(1h); }, [] { return sleeping(10ms); });
+    };
+    const auto outer = [&](TaskGroup& group) -> Coro<void> {
+      group.create_task(fail_after(2ms));
+      EXPECT_EQ(co_await ending(with_task_group(inner)), "ExceptionGroup");
+    };
+    const auto task = create_task([](decltype(outer)& body) -> Coro<void> {
+      EXPECT_EQ(co_await ending(with_task_group(body)), "ExceptionGroup");
+      EXPECT_EQ(current_task().cancelling(), 1U);
+      EXPECT_EQ(co_await ending(sleeping(1h)), "Cancelled: from outside");
+      EXPECT_EQ(co_await ending(sleeping(1ms)), "value");
+    }(outer));
+    co_await sleep(1ms);
+    task.cancel("from outside");
+    co_await task;
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -1,8 +1,7 @@
-// Random nests of limits of both kinds, groups with failing children and shielded clean-up, in which much happens within one
-// instant: whatever the order there, no limit is late, and nothing of what is inside comes out.
+// Random nests of limits of both kinds, groups with failing children, gathers and shielded clean-up, in which much happens within
+// one instant: whatever the order there, no limit is late, and nothing of what is inside comes out.
 //
-// The naive interpreter of task_tree_program_test.cpp says exactly what happens, and leaves out what hangs on that order. Gathers
-// have no part in this: the cancel that one has passed on to its tasks is lost when an interrupt comes before they have ended.
+// The naive interpreter of task_tree_program_test.cpp says exactly what happens, and leaves out what hangs on that order.
 #include <heirloop/heirloop.hpp>
 
 #include "support/property.hpp"
@@ -56,7 +55,7 @@ class Nest {
   }
 
   Coro<void> block(int depth) {
-    switch (depth <= 0 ? 0 : below(8)) {
+    switch (depth <= 0 ? 0 : below(9)) {
       case 1:
       case 2: co_await group(depth - 1); break;
       case 3: co_await limited(depth - 1); break;
@@ -67,6 +66,7 @@ class Nest {
         co_await block(depth - 1);
         co_await block(depth - 1);
         break;
+      case 8: co_await gathered(depth - 1); break;
       default:
         const int span = below(6);
         co_await sleep(span == 5 ? std::chrono::nanoseconds(endless) : milliseconds(span));
@@ -91,6 +91,25 @@ class Nest {
       co_await with_task_group(body);
     } catch (const ExceptionGroup& errors) {
       if (errors.subgroup<TimeoutInterrupt>()) throw;  // of a limit outside, perhaps
+    }
+  }
+
+  Coro<void> gathered(int depth) {
+    std::vector<Coro<void>> parts;
+    for (int i = below(3); i >= 0; --i) parts.push_back(child(depth, below(4) == 0));
+    const auto outcomes = co_await gather(return_exceptions, std::move(parts));
+    for (const Outcome<void>& part : outcomes) {
+      if (!part.has_value()) note_part(part.error());
+    }
+  }
+
+  /// A part is a task of its own, in which no limit outside is sent.
+  void note_part(const std::exception_ptr& error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const TimeoutError&) {
+      wrong_ += "a limit has come out of its block in a gather\n";
+    } catch (...) {
     }
   }
 

@@ -35,7 +35,8 @@ class TaskTreeModel {
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
   static constexpr int nobody = -1;
 
-  enum class Pending { nothing, cancel, thrown };
+  /// `passed_on`: a cancel has gone to the tasks of the gather in which the task waits, which have not ended yet.
+  enum class Pending { nothing, cancel, thrown, passed_on };
 
   /// A cancel that a block sends to its own task.
   struct Own {
@@ -77,7 +78,7 @@ class TaskTreeModel {
   }
 
   void clear_pending() {
-    pending_ = Pending::nothing;
+    pending_ = std::exchange(cancel_behind_, false) ? Pending::cancel : Pending::nothing;
     pending_limit_ = nobody;
   }
 
@@ -98,13 +99,19 @@ class TaskTreeModel {
     }
     pending_ = Pending::cancel;
     pending_limit_ = nobody;
+    cancel_behind_ = false;
   }
+
+  bool is_stopped() const { return pending_ == Pending::cancel || pending_ == Pending::thrown; }
+  bool has_open_cancel() const { return pending_ == Pending::cancel || pending_ == Pending::passed_on || cancel_behind_; }
 
   /// A cancel comes; what the task awaits goes first when that is a gather.
   void cancel(std::size_t scope) {
     ++requests_;
-    if (pending_ == Pending::nothing && shields_.size() <= scope && gathering_) {
+    if (!is_stopped() && shields_.size() <= scope && gathering_) {
       forwarded_ = true;
+      pending_ = Pending::passed_on;
+      pending_limit_ = nobody;
     } else {
       set_cancelled(scope);
     }
@@ -116,6 +123,10 @@ class TaskTreeModel {
     } else if (pending_ == Pending::cancel) {
       return;  // refused
     }
+    put_throw_first();
+  }
+  void put_throw_first() {
+    if (pending_ == Pending::cancel || pending_ == Pending::passed_on) cancel_behind_ = true;
     pending_ = Pending::thrown;
     pending_limit_ = nobody;
   }
@@ -132,24 +143,24 @@ class TaskTreeModel {
     limit.deadline = never;
     limit.due = shields_.size() > limit.own.shields;
     if (limit.due) return;
-    if (pending_limit_ == nobody) {
-      limit.due = pending_ == Pending::thrown;
-      if (pending_ == Pending::cancel && !limit.interrupts) {
-        limit.own.sent = true;
-        ++requests_;
-      }
-      if (pending_ != Pending::nothing) return;
-    } else {
+    if (pending_limit_ != nobody) {
       if (pending_limit_ < index) return;  // of one farther outside
       withdraw(pending_limit_);
     }
+    limit.due = pending_ == Pending::thrown;
+    if (pending_ == Pending::cancel && !limit.interrupts) {
+      limit.own.sent = true;
+      ++requests_;
+    }
+    if (is_stopped()) return;
     if (limit.interrupts) {
-      pending_ = Pending::thrown;
+      put_throw_first();
       pending_limit_ = index;
     } else {
+      const bool alone = !has_open_cancel();
       limit.own.sent = true;
       cancel(limit.own.shields);
-      if (pending_ == Pending::cancel) pending_limit_ = index;
+      if (alone && has_open_cancel()) pending_limit_ = index;
     }
   }
 
@@ -189,8 +200,9 @@ class TaskTreeModel {
 
   /// What is pending is thrown; limits that had to wait for it try again.
   Ending deliver() {
-    const Pending pending = std::exchange(pending_, Pending::nothing);
-    const int limit = std::exchange(pending_limit_, nobody);
+    const Pending pending = pending_;
+    const int limit = pending_limit_;
+    clear_pending();
     try_again();
     if (pending == Pending::cancel) return "cancelled";
     return limit == nobody ? "interrupt" : "limit" + std::to_string(limit);
@@ -435,7 +447,7 @@ class TaskTreeModel {
       std::int64_t end = begin;
       for (const Child& one : all) end = std::max(end, one.end);
       if (!is_cancelled) end = std::min(end, first_failure(all));
-      if (!aborts && pending_ != Pending::nothing) {
+      if (!aborts && is_stopped()) {
         aborts = true;
         cancel_all();
         continue;
@@ -452,10 +464,14 @@ class TaskTreeModel {
       }
     }
     note(all);
-    if (pending_ != Pending::nothing) {
+    if (is_stopped()) {
       while (limit_at_once()) {
       }
       return deliver();
+    }
+    if (pending_ == Pending::passed_on) {
+      clear_pending();
+      try_again();
     }
     if (is_cancelled) return "cancelled";
     const std::int64_t failure = first_failure(all);
@@ -473,6 +489,7 @@ class TaskTreeModel {
   int requests_ = 0;
   Pending pending_ = Pending::nothing;
   int pending_limit_ = nobody;
+  bool cancel_behind_ = false;  // of a throw
   bool gathering_ = false;
   bool forwarded_ = false;
   std::vector<Limit> limits_;
