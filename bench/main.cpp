@@ -38,7 +38,7 @@ Rows all_rows() {
   add_inheritance_rows(rows);
   add_thread_rows(rows);
   add_depth_rows(rows);
-  add_sleepers_rows(rows);  // last: its million tasks stay
+  add_sleepers_rows(rows);
   return rows;
 }
 

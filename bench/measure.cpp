@@ -1,6 +1,15 @@
 #include "measure.hpp"
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <iostream>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
 
 namespace heirloop::bench {
@@ -73,9 +82,8 @@ double median_ratio(const Series& a, const Series& b) {
   return median(std::move(ratios));
 }
 
-}  // namespace
-
-Measured measure(const Row& row, const Plan& plan) {
+/// All rounds, here and now.
+Measured measure_here(const Row& row, const Plan& plan) {
   Measured result{.name = row.name};
   if (row.bytes_per_task) std::thread([&] { result.bytes_per_task = row.bytes_per_task(); }).join();
 
@@ -103,6 +111,70 @@ Measured measure(const Row& row, const Plan& plan) {
   std::size_t next = 2;
   for (const auto& [name, body] : row.peers) result.peers[name] = median_of(all[next++], &Sample::ns);
   return result;
+}
+
+/// The figures of a row, in memory that it shares with the process that makes them.
+class SharedFigures {
+ public:
+  explicit SharedFigures(std::size_t count) : bytes_(count * sizeof(double)) {
+    void* const memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+    first_ = static_cast<double*>(memory);
+  }
+  SharedFigures(const SharedFigures&) = delete;
+  SharedFigures& operator=(const SharedFigures&) = delete;
+  ~SharedFigures() { munmap(first_, bytes_); }
+
+  double& operator[](std::size_t index) noexcept { return first_[index]; }
+
+ private:
+  std::size_t bytes_;
+  double* first_;
+};
+
+constexpr std::size_t figures_without_peers = 6;
+
+void put(const Measured& from, SharedFigures& to) {
+  to[0] = from.ns;
+  to[1] = from.floor_ns;
+  to[2] = from.ratio;
+  to[3] = from.allocs;
+  to[4] = from.bytes_per_task.value_or(std::nan(""));
+  to[5] = static_cast<double>(from.rounds);
+  std::size_t next = figures_without_peers;
+  for (const auto& [name, ns] : from.peers) to[next++] = ns;
+}
+
+Measured taken(const Row& row, SharedFigures& from) {
+  Measured result{.name = row.name, .ns = from[0], .floor_ns = from[1], .ratio = from[2], .allocs = from[3]};
+  if (!std::isnan(from[4])) result.bytes_per_task = from[4];
+  result.rounds = static_cast<std::size_t>(from[5]);
+  std::size_t next = figures_without_peers;
+  for (const auto& [name, body] : row.peers) result.peers[name] = from[next++];
+  return result;
+}
+
+}  // namespace
+
+Measured measure(const Row& row, const Plan& plan) {
+  SharedFigures figures(figures_without_peers + row.peers.size());
+  const pid_t child = fork();
+  if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (child == 0) {
+    try {
+      put(measure_here(row, plan), figures);
+      _exit(EXIT_SUCCESS);
+    } catch (const std::exception& error) {
+      std::cerr << row.name << ": " << error.what() << std::endl;
+      _exit(EXIT_FAILURE);
+    }
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) throw std::system_error(errno, std::generic_category(), "waitpid");
+  }
+  if (status != 0) throw std::runtime_error(row.name + " was not measured to its end");
+  return taken(row, figures);
 }
 
 }  // namespace heirloop::bench

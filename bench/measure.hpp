@@ -4,6 +4,8 @@
 // 2. What is reported is the median over rounds; the ratio to the floor is the median of the ratios within a
 // round.
 // 3. Time is the thread's own CPU time: what else runs on the machine is not in it.
+// 4. Each row runs in a process of its own, forked before any row has run: what the rows before it leave behind (recycled
+//    frames in the order in which they were freed last, which costs a switch up to half as much again) does not tell.
 #pragma once
 
 #include "row.hpp"
@@ -34,6 +36,7 @@ struct Measured {
   std::size_t rounds = 0;
 };
 
+/// Errors: std::runtime_error when the row fails; it has said why on stderr.
 Measured measure(const Row& row, const Plan& plan);
 
 }  // namespace heirloop::bench
