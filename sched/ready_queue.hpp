@@ -288,7 +288,7 @@ class ReadyQueue {
     bool told = false;  // the policy knows that it has entries
   };
 
-  static constexpr std::uint32_t large_ring = 4096;  // entries; what fewer tasks touch fits into the nearer caches
+  static constexpr std::uint32_t large_ring = 128;  // entries; what fewer tasks touch fits into the nearest cache
   static constexpr std::uint64_t given_up = ~std::uint64_t{0};  // a ticket that no entry has
   static constexpr std::int64_t given_up_id = std::numeric_limits<std::int64_t>::min();
   static constexpr std::int64_t nothing = std::numeric_limits<std::int64_t>::max();
