@@ -377,7 +377,9 @@ void Loop::wake(Wait& wait) noexcept {
   wake_left(wait);
 }
 
-void Loop::tell_interrupter(Task& task) noexcept { task.interrupter_->victim_wakes(); }
+void Loop::tell_interrupter(Task& task) noexcept {
+  if (task.interrupter_ != nullptr) task.interrupter_->victim_wakes();
+}
 
 void Loop::to_front(Task& task) noexcept { ready_.reposition(task, 0); }
 

@@ -462,7 +462,8 @@ class Loop {
   void make_ready(Task& task) noexcept {
     task.state_ = TaskState::ready;
     ready_.push(task, now_ns_);
-    if (task.interrupter_ != nullptr) [[unlikely]] tell_interrupter(task);
+    // Who is interrupted has that pending: whether there is an interrupter, in another cache line, is asked only then.
+    if (task.pending_ != Task::Pending::nothing) [[unlikely]] tell_interrupter(task);
   }
   static void tell_interrupter(Task& task) noexcept;
 
