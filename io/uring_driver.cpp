@@ -182,6 +182,7 @@ void UringDriver::set_up(const UringOptions& options) {
   for (unsigned i = 0; i < sq.ring_entries; ++i) sq.array[i] = i;
   auto& cq = ring_->uring.cq;
   look_ = {sq.kflags, IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW, cq.ktail, cq.khead};
+  keeps_real_time_ = true;
 }
 
 /// Each of the three system calls can be refused by itself: one registration and one no-op show it.

@@ -35,6 +35,9 @@ class Driver {
   /// The clock of all timers: monotonic, nanoseconds.
   virtual std::int64_t now_ns() noexcept = 0;
 
+  /// True when that is the time by which processors run; false: a test's.
+  bool keeps_real_time() const noexcept { return keeps_real_time_; }
+
   /// The loop's cached clock, for `bring_clock_up_to_date`; null: none.
   void keep_time(std::int64_t* loop_clock_ns) noexcept { loop_clock_ns_ = loop_clock_ns; }
 
@@ -71,6 +74,8 @@ class Driver {
 
   /// The best urgency among what is queued and not submitted; Urgency::none() when nothing is.
   Urgency queued_urgency_ = Urgency::none();
+
+  bool keeps_real_time_ = false;
 
  private:
   std::int64_t* loop_clock_ns_ = nullptr;

@@ -89,6 +89,7 @@ class Loop {
  public:
   static constexpr unsigned refresh_interval = 64;
   static constexpr std::int64_t min_tick_ns = 100'000;
+  static constexpr unsigned checkpoints_per_look = 16;  // at the clock, for the step budget
 
   Loop(Driver& driver, const LoopOptions& options);
   ~Loop();
@@ -204,8 +205,11 @@ class Loop {
   /// or the step is over its budget.
   /// Never where nothing may wait.
   bool should_yield() noexcept {
-    return ((driver_.look() | inbox_.look()) != 0 || is_preceded() || ((++checkpoints_ % 16 == 0) && over_budget())) &&
-           detail::this_thread.drive == nullptr;
+    // What a checkpoint costs that goes on: one branch for all that may have come, and one for the clock.
+    const bool looks_at_clock = ++checkpoints_ % checkpoints_per_look == 0;
+    const bool came = (std::uint64_t{driver_.look()} | inbox_.look() | (changes() ^ not_preceded_at_)) != 0;
+    if (!came && !looks_at_clock) [[likely]] return false;
+    return should_yield_after_all(looks_at_clock);
   }
 
   /// For operations that need not wait: every 64th of them counts as a checkpoint, so that a task which never blocks
@@ -432,6 +436,7 @@ class Loop {
   void refresh();
   void post_callback(Callback& callback, double priority);
   void push_post(Callback& callback) noexcept;
+  bool should_yield_after_all(bool looks_at_clock) noexcept;
   bool over_budget() noexcept;
   template <class Done>
   void turn_until(Done done);
@@ -440,12 +445,15 @@ class Loop {
   void close_open_frames();
   Coro<void> close_newest();
 
+  /// Grows with every step, and whenever a ready entry may have come to precede the current one.
+  std::uint64_t changes() const noexcept { return ready_.changes() + dispatches_; }
+
   /// A ready entry precedes the current one. Asks the queue only when something has changed there, or in another step.
   bool is_preceded() noexcept {
-    const std::uint64_t changes = ready_.changes() + dispatches_;
-    if (changes == not_preceded_at_) [[likely]] return false;
+    const std::uint64_t present = changes();
+    if (present == not_preceded_at_) return false;
     if (step_ != nullptr && ready_.precedes(step_->key(), step_->urgency())) return true;
-    if (!ready_.divides()) not_preceded_at_ = changes;
+    if (!ready_.divides()) not_preceded_at_ = present;
     return false;
   }
 
@@ -495,6 +503,8 @@ class Loop {
   unsigned unblocked_ = 0;
   std::uint64_t budget_step_ = 0;  // the dispatch in which the clock was last read for the budget, and what it said
   std::int64_t budget_start_ns_ = 0;
+  std::uint64_t budget_look_ticks_ = 0;  // the processor's counter as it was read last and showed a step within its budget
+  std::uint64_t budget_spared_ticks_;    // for so many behind that it is not read again
   unsigned nested_ = 0;
   bool watched_ = false;  // by an observer, or for slow steps
   StepObserver* observer_ = nullptr;

@@ -160,7 +160,7 @@ TEST(Checkpoint, gives_way_to_a_completion_a_post_and_a_due_timer) {
 }
 
 /// A clock that moves by 1 µs with every reading, and nothing else that could end a step.
-class TickingDriver final : public Driver {
+class TickingDriver : public Driver {
  public:
   TickingDriver() { look_ = {&zero_, 0, &zero_, &zero_}; }
   std::int64_t now_ns() noexcept override { return now_ns_ += 1000; }
@@ -186,6 +186,30 @@ TEST(Checkpoint, gives_way_when_the_step_is_over_its_budget) {
   }(loop, rounds));
   EXPECT_GE(rounds, 16 * 200) << "the clock is read at every sixteenth checkpoint";
   EXPECT_LE(rounds, 16 * 205);
+}
+
+std::int64_t steady_ns() { return std::chrono::steady_clock::now().time_since_epoch() / 1ns; }
+
+/// The real clock, of which the processor's counter tells that it need not be read.
+class RealTimeDriver final : public TickingDriver {
+ public:
+  RealTimeDriver() { keeps_real_time_ = true; }
+  std::int64_t now_ns() noexcept override { return steady_ns(); }
+};
+
+TEST(Checkpoint, gives_way_when_the_step_is_over_its_budget_of_real_time) {
+  LoopOptions options;
+  options.step_budget = 200us;
+  RealTimeDriver driver;
+  Loop loop(driver, options);
+  std::int64_t took_ns = 0;
+  run_to_end(loop, [](Loop& l, std::int64_t& ns) -> Coro<void> {
+    co_await sleep(0);
+    const std::int64_t began_ns = steady_ns();
+    for (const auto before = l.dispatches(); l.dispatches() == before;) co_await checkpoint();
+    ns = steady_ns() - began_ns;
+  }(loop, took_ns));
+  EXPECT_GT(took_ns, 200'000) << "not before the budget is used up, and some time after";
 }
 
 // ---- wrong use ----
