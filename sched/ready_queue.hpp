@@ -312,7 +312,7 @@ class ReadyQueue {
   static void take(Level& level, Entry& entry) noexcept {
     level.at(level.head++) = nullptr;
     entry.place_ = Entry::Place::none;
-    if (level.mask >= large_ring) [[unlikely]] {
+    if (level.mask >= large_ring) {
       // Among many scattered tasks each cache miss would wait for the one before it: ask for the entries ahead now, and
       // a little later, when they have come, for their frames.
       __builtin_prefetch(level.at(level.head + 24));
