@@ -21,7 +21,10 @@ struct Inheritance {
     return best;
   }
 
-  static void set(Task& task, const Urgency& urgency) noexcept { task.loop_->ready_.set_urgency(task, urgency); }
+  static void set(Task& task, const Urgency& urgency) noexcept {
+    task.loop_->ready_.set_urgency(task, urgency);
+    task.inherits_ = urgency != task.base_;
+  }
 
   /// Tasks linked through `work_next_`, each once, first in first out.
   class Worklist {
@@ -171,12 +174,7 @@ struct Inheritance {
     rise.run();
   }
 
-  static void gained(Resource& resource) noexcept {
-    Holding* first = resource.holdings();
-    if (first == nullptr) return;
-    if (first->next_of_resource == nullptr && resource.waiters().statistics() == nullptr) [[likely]] {
-      return detail::begin_lending(*first);
-    }
+  static void gained_jointly(Resource& resource) noexcept {
     refresh_lending(resource);
     count_inheritance(resource);
     Rise rise;
@@ -202,6 +200,7 @@ struct Inheritance {
   static void set_base(Task& task, const Urgency& urgency) noexcept {
     const Urgency old = task.urgency();
     task.base_ = urgency;
+    task.inherits_ = urgency != old;
     if (more_urgent(urgency, old)) {
       rise(task);
     } else {
@@ -238,13 +237,71 @@ struct Inheritance {
         nodes[i]->awaited()->joiners_.push_again(*nodes[i], urgency);
         rise(*nodes[i]->awaited());
       } else if (queues[i]->push_again(*nodes[i], urgency, loop.policy()) && queues[i]->resource() != nullptr) {
-        gained(*queues[i]->resource());
+        detail::gained(*queues[i]->resource());
       }
     }
   }
+
+  /// Mostly nobody's urgency changes: the giver has inherited nothing, and those who still wait are as urgent as who gets it.
+  /// Where besides both lending heaps are of one at most, these stores are what the general way comes to.
+  static void hand_over(Holding& holding, WaitNode& node) noexcept {
+    WaiterQueue& waiters = holding.resource->waiters();
+    Wait& wait = node.wait();
+    Task& to = *wait.task();
+    Task& from = *holding.owner;
+    if (!from.lending_.holds_only(holding) || !to.lending_.empty() || from.inherits_ || !waiters.all_alike() ||
+        waiters.statistics() != nullptr || node.next_of_wait() != nullptr) [[unlikely]] {
+      return hand_over_otherwise(holding, node);
+    }
+    const LendingHeap lent = std::exchange(from.lending_, {});
+    wait.nodes_ = nullptr;
+    if (!waiters.erase(node)) [[likely]] {
+      to.lending_ = lent;
+    } else {
+      holding.lends = false;
+    }
+    detail::unlist_holding(holding, from);
+    holding.owner = &to;
+    detail::list_holding(holding, to);
+    to.loop().wake_left(wait);
+  }
+
+  [[gnu::noinline]] static void hand_over_otherwise(Holding& holding, WaitNode& node) noexcept {
+    Resource& resource = *holding.resource;
+    WaiterQueue& waiters = resource.waiters();
+    Wait& wait = node.wait();
+    Task& to = *wait.task();
+    Task& from = *holding.owner;
+    // While the waiter leaves nobody owns it, so that the waiter lends to nobody; and nobody to the waiter's wait from then
+    // on, so that what is due to it can be set at once.
+    detail::unlist_holding(holding, from);
+    resource.holdings_ = nullptr;
+    if (holding.lends) {
+      from.lending_.erase(holding);
+      if (from.inherits()) [[unlikely]] lost(from, holding.best());
+    }
+    if (node.next_of_wait() == nullptr && waiters.statistics() == nullptr) [[likely]] {
+      wait.nodes_ = nullptr;
+      waiters.erase(node);
+    } else {
+      leave_queues(wait);
+    }
+    holding.owner = &to;
+    resource.holdings_ = &holding;
+    detail::list_holding(holding, to);
+    if (holding.lends) {
+      if (waiters.empty()) {
+        holding.lends = false;
+      } else {
+        to.lending_.push(holding);
+        if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) settle_unblocked(to);
+      }
+    }
+    to.loop().wake_left(wait);
+  }
 };
 
-void detail::gained(Resource& resource) noexcept { Inheritance::gained(resource); }
+void detail::gained_jointly(Resource& resource) noexcept { Inheritance::gained_jointly(resource); }
 void detail::gained(Task& awaited) noexcept { Inheritance::rise(awaited); }
 void detail::lost(Resource& resource, const Urgency& urgency, bool changed) noexcept {
   Inheritance::lost(resource, urgency, changed);
@@ -279,39 +336,7 @@ void detail::end_lending(Holding& holding, Task& owner) noexcept {
   if (owner.inherits()) Inheritance::lost(owner, holding.best());
 }
 
-void hand_over(Holding& holding, WaitNode& node) noexcept {
-  Resource& resource = *holding.resource;
-  WaiterQueue& waiters = resource.waiters_;
-  Wait& wait = *node.wait_;
-  Task& to = *wait.task();
-  Task& from = *holding.owner;
-  // While the waiter leaves nobody owns it, so that the waiter lends to nobody; and nobody to the waiter's wait from then
-  // on, so that what is due to it can be set at once.
-  detail::unlist_holding(holding, from);
-  resource.holdings_ = nullptr;
-  if (holding.lends) {
-    from.lending_.erase(holding);
-    if (from.inherits()) [[unlikely]] Inheritance::lost(from, holding.best());
-  }
-  if (node.next_of_wait_ == nullptr && waiters.statistics() == nullptr) [[likely]] {
-    wait.nodes_ = nullptr;
-    waiters.erase(node);
-  } else {
-    leave_queues(wait);
-  }
-  holding.owner = &to;
-  resource.holdings_ = &holding;
-  detail::list_holding(holding, to);
-  if (holding.lends) {
-    if (waiters.empty()) {
-      holding.lends = false;
-    } else {
-      to.lending_.push(holding);
-      if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) Inheritance::settle_unblocked(to);
-    }
-  }
-  to.loop().wake_left(wait);
-}
+void hand_over(Holding& holding, WaitNode& node) noexcept { Inheritance::hand_over(holding, node); }
 
 void settle_all(Loop& loop) { Inheritance::settle_all(loop); }
 

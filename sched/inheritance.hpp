@@ -28,8 +28,17 @@ void refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited);
 /// Whether what this blocked wait depends on can never go on; false when nobody is to look for deadlocks.
 bool waits_for_ever(Wait& wait) noexcept;
 
+void begin_lending(Holding& holding) noexcept;
+void end_lending(Holding& holding, Task& owner) noexcept;
+
 /// A waiter has come: what the queue lends is more urgent than it was.
-void gained(Resource& resource) noexcept;
+void gained_jointly(Resource& resource) noexcept;
+inline void gained(Resource& resource) noexcept {
+  Holding* first = resource.holdings();
+  if (first == nullptr) return;
+  if (first->next_of_resource != nullptr || resource.waiters().statistics() != nullptr) return gained_jointly(resource);
+  begin_lending(*first);
+}
 void gained(Task& awaited) noexcept;
 
 /// A waiter of this urgency has left. `changed`: with it the best urgency that the queue lends.
@@ -38,9 +47,6 @@ void lost(Task& awaited, const Urgency& urgency) noexcept;
 
 /// A counted wait is about to end.
 void count_end(const WaitNode& node) noexcept;
-
-void begin_lending(Holding& holding) noexcept;
-void end_lending(Holding& holding, Task& owner) noexcept;
 
 }  // namespace detail
 
@@ -66,6 +72,19 @@ inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
     if (!able || first.next_of_resource != nullptr) [[unlikely]] detail::refuse_deadlock(node, &queue, nullptr);
   }
   stand_in_queue(loop, node, queue);
+}
+
+/// `enter_queue` where that changes nothing for anybody else: others of the same urgency wait there, so that the queue lends
+/// what it lent, and its one owner is not blocked, so that no cycle closes. False, with nothing done, elsewhere.
+inline bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept {
+  const Resource* resource = queue.resource();
+  if (resource == nullptr || !queue.waits_alike(task.urgency())) return false;
+  const Holding* owner = resource->holdings();
+  if (owner == nullptr || owner->next_of_resource != nullptr) return false;
+  if (owner->owner->state() == TaskState::blocked || owner->owner == &task) return false;
+  node.wait().stand_with(node, task);
+  queue.push_alike(node, task.urgency(), task.loop().now_ns());
+  return true;
 }
 
 /// The current task waits for the end of `awaited`, which inherits. Errors and cost: as `enter_queue`.

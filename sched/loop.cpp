@@ -498,7 +498,10 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   if (task.registered_) tasks_.erase(task);
   if (!task.joiners_.empty()) {
     task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
-    if (task.inherits()) [[unlikely]] ready_.set_urgency(task, task.base_);
+    if (task.inherits()) [[unlikely]] {
+      ready_.set_urgency(task, task.base_);
+      task.inherits_ = false;
+    }
   }
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();

@@ -26,6 +26,9 @@ class PairingHeap {
   T* top() const noexcept { return root_; }
   bool empty() const noexcept { return root_ == nullptr; }
 
+  /// The item is all that is in the heap.
+  bool holds_only(const T& item) const noexcept { return root_ == &item && (item.*Hook).child == nullptr; }
+
   void push(T& item) noexcept {
     item.*Hook = {};
     root_ = root_ == nullptr ? &item : meld(root_, &item);

@@ -88,7 +88,7 @@ class Task : public Entry {
   std::uint64_t id() const noexcept { return id_; }
   std::string name() const;
   double priority() const noexcept { return base_.priority; }
-  bool inherits() const noexcept { return urgency() != base_; }
+  bool inherits() const noexcept { return inherits_; }
   std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
   SchedulingGroup* group() const noexcept { return group_; }
   Wait* wait() const noexcept { return wait_; }
@@ -131,7 +131,6 @@ class Task : public Entry {
   friend std::coroutine_handle<> detail::leaf_frame(const Task& task) noexcept;
   friend void detail::list_holding(Holding& holding, Task& owner) noexcept;
   friend void detail::unlist_holding(Holding& holding, Task& owner) noexcept;
-  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
@@ -175,7 +174,7 @@ class Task : public Entry {
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 1;  // one for itself until it is done
-  std::uint32_t cancel_requests_ : 22 = 0;
+  std::uint32_t cancel_requests_ : 21 = 0;
   bool begun_ : 1 = false;       // its first line has run
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
   bool failed_ : 1 = false;      // ended with an exception, if only with `Cancelled`
@@ -184,6 +183,7 @@ class Task : public Entry {
   bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
   bool listed_ : 1 = false;      // in the worklist of inheritance
+  bool inherits_ : 1 = false;    // its effective urgency is not its own; set where either is
   bool asked_to_cancel_ : 1 = false;   // by the cancel that is on its way
   bool passes_cancel_on_ : 1 = false;  // and its wait had somewhere to send it
   Urgency base_;  // what the policy makes of its own demand

@@ -61,7 +61,7 @@ class WaitNode {
   friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
-  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
+  friend struct Inheritance;
   friend struct DeadlockSearch;
   friend struct HandOffOrder;
   friend struct LendOrder;
@@ -116,9 +116,7 @@ class WaiterQueue {
   // Each answers whether what the queue lends has changed: its best urgency, or that anybody waits.
 
   bool push(WaitNode& node, const Urgency& urgency, std::int64_t now_ns, const Policy& policy) noexcept {
-    node.since_ns_ = now_ns;
-    node.arrival_ = detail::next_arrival();
-    if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
+    begin(node, now_ns);
     return push_again(node, urgency, policy);
   }
 
@@ -133,10 +131,22 @@ class WaiterQueue {
       return true;
     }
     if (mixed_ || last_->urgency_ != urgency) return push_mixing(node, policy);
-    node.hand_off_ = {nullptr, nullptr, last_};
-    last_->hand_off_.next = &node;
-    last_ = &node;
+    append(node);
     return false;
+  }
+
+  /// Somebody waits here, and all who do are of this urgency.
+  bool waits_alike(const Urgency& urgency) const noexcept {
+    return first_ != nullptr && !mixed_ && last_->urgency_ == urgency;
+  }
+
+  /// `push` of a node of the urgency that all who wait are of: what the queue lends stays.
+  void push_alike(WaitNode& node, const Urgency& urgency, std::int64_t now_ns) noexcept {
+    begin(node, now_ns);
+    node.queue_ = this;
+    node.urgency_ = urgency;
+    ++size_;
+    append(node);
   }
 
   bool erase(WaitNode& node) noexcept {
@@ -172,6 +182,16 @@ class WaiterQueue {
   using HandOff = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, HandOffOrder>;
   using Lend = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
 
+  void begin(WaitNode& node, std::int64_t now_ns) noexcept {
+    node.since_ns_ = now_ns;
+    node.arrival_ = detail::next_arrival();
+    if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
+  }
+  void append(WaitNode& node) noexcept {
+    node.hand_off_ = {nullptr, nullptr, last_};
+    last_->hand_off_.next = &node;
+    last_ = &node;
+  }
   bool push_mixing(WaitNode& node, const Policy& policy) noexcept;
   bool erase_mixed(WaitNode& node) noexcept;
   void become_mixed(const Policy& policy) noexcept;
@@ -235,7 +255,7 @@ class Resource {
  private:
   friend void begin_owning(Holding& holding, Task& owner) noexcept;
   friend void end_owning(Holding& holding) noexcept;
-  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
+  friend struct Inheritance;
   friend struct DeadlockSearch;
 
   WaiterQueue waiters_;
@@ -294,7 +314,7 @@ class Wait {
  private:
   friend class Loop;
   friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
-  friend void hand_over(Holding& holding, WaitNode& node) noexcept;
+  friend bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;

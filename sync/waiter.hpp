@@ -148,11 +148,10 @@ class Waiter : public CheckpointWait {
 
   /// What `await_suspend` does: gives way, or waits in `queue`. Errors: DeadlockError.
   void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
-    if (gives_way()) return loop.yield(frame);
+    Task& task = *this_thread.task;
+    if (gives_way() || !stand_behind_equals(task, node_, queue)) return suspend_otherwise(queue, frame);
     begins_to_wait();
-    enter_queue(loop, node_, queue);
-    loop.block(*this, frame);
+    task.loop().block(*this, frame);
   }
 
   /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
@@ -172,6 +171,13 @@ class Waiter : public CheckpointWait {
   WaitNode node_;
 
  private:
+  [[gnu::noinline]] void suspend_otherwise(WaiterQueue& queue, std::coroutine_handle<> frame) {
+    Loop& loop = this_thread.task->loop();
+    if (gives_way()) return loop.yield(frame);
+    begins_to_wait();
+    enter_queue(loop, node_, queue);
+    loop.block(*this, frame);
+  }
   [[noreturn]] void throw_owner_died() const;
 
   bool owner_died_ = false;
