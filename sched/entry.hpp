@@ -28,7 +28,11 @@ class Entry {
  public:
   enum class Kind : std::uint8_t { task, handle };
 
-  explicit Entry(Kind kind) noexcept : kind_(kind) {}
+  explicit Entry(Kind kind) noexcept : kind_(kind) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
+
+  /// A task as urgent as another one, in the same level.
+  Entry(std::coroutine_handle<> frame, const Entry& other) noexcept
+      : resume_(frame), kind_(Kind::task), ticket_(other.ticket_), urgency_(other.urgency_) {}
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
 
@@ -69,15 +73,16 @@ class Entry {
 
   Kind kind_;
   Place place_ = Place::none;
-  std::uint32_t slot_ = 0;     // position in the ring, index in the heap; in the positional list: the gap
-  std::int64_t key_ = 0;       // of a positional entry: the time of becoming ready
+  // Set as it becomes ready.
+  std::uint32_t slot_;         // position in the ring, index in the heap; in the positional list: the gap
+  std::int64_t key_;           // of a positional entry: the time of becoming ready
   union {
-    std::int64_t ready_time_ = 0;  // ns; kept when the entry is re-keyed
-    Entry* before_;                // positional list
+    std::int64_t ready_time_;  // ns; kept when the entry is re-keyed
+    Entry* before_;            // positional list
   };
   union {
-    std::uint64_t arrival_ = 0;  // kept when the entry is re-keyed
-    Entry* behind_;              // positional list
+    std::uint64_t arrival_;  // kept when the entry is re-keyed
+    Entry* behind_;          // positional list
   };
   std::uint64_t ticket_ = 0;  // of the level to which its urgency belongs; its last six bits are the level's index
 

@@ -497,7 +497,13 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   root.destroy();
   if (task.registered_) tasks_.erase(task);
   if (!task.joiners_.empty()) {
-    task.joiners_.take_all([this](Wait& joiner) { wake(joiner); });
+    if (Wait* only = task.joiners_.take_only()) [[likely]] {
+      wake_left(*only);
+    } else {
+      [this](Joiners& joiners) __attribute__((noinline)) {
+        joiners.take_all([this](Wait& joiner) { wake(joiner); });
+      }(task.joiners_);
+    }
     if (task.inherits()) [[unlikely]] {
       ready_.set_urgency(task, task.base_);
       task.inherits_ = false;

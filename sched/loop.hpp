@@ -234,27 +234,26 @@ class Loop {
   // ---- tasks ----
 
   template <class T>
-  PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
-    if (special_creation_) [[unlikely]] return create_decided(std::move(coro), decided(options));
-    return create_decided(std::move(coro), options);
+  [[gnu::always_inline]] PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
+    // In the caller, who knows what it asks for: options that are not looked at are not made.
+    if (!special_creation_ && options.asks_for_nothing()) [[likely]] {
+      return create_plain(std::move(coro), options.eager_start.value_or(false));
+    }
+    return create_decided(std::move(coro), decided(options));
   }
 
   /// `create_task` in parts, for who must know the task before its first line: what was made must be started, with the same
   /// options, which have to be `decided`.
   template <class T>
   PriorityTask<T> make_task(Coro<T>&& coro, const TaskOptions& options) {
-    if (!coro.is_new()) throw InvalidStateError("create_task needs a coroutine that was never awaited");
-    if (options.eager_start.value_or(false) && nested_ >= options_.max_nested_starts) nested_too_deep();
-    auto* block = new detail::TaskBlock<T>(*this, coro.frame(), options);
-    coro.release();
-    return PriorityTask<T>(block);
+    const bool eager = options.eager_start.value_or(false);
+    const Task* creator = detail::this_thread.task;
+    if (options.asks_for_nothing() && creator != nullptr && creator->is_copied_by_children()) {
+      return make_task_like(std::move(coro), eager, *creator);
+    }
+    return make_task_like(std::move(coro), eager, options);
   }
-  void start(Task& task, const TaskOptions& options) {
-    if (options.eager_start.value_or(false)) return run_nested(task);
-    register_task(task);
-    task.state_ = TaskState::ready;
-    ready_.push(task, now_ns_);
-  }
+  void start(Task& task, const TaskOptions& options) { start(task, options.eager_start.value_or(false)); }
 
   /// What the factory and `eager_tasks` make of the options.
   TaskOptions decided(TaskOptions options) const {
@@ -421,8 +420,35 @@ class Loop {
   void dispatch_watched(Entry& entry);
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
+  /// `like`: its options, or the creator, which it copies.
+  template <class T, class Like>
+  [[gnu::always_inline]] PriorityTask<T> make_task_like(Coro<T>&& coro, bool eager, const Like& like) {
+    if (!coro.is_new()) [[unlikely]] throw InvalidStateError("create_task needs a coroutine that was never awaited");
+    if (eager && nested_ >= options_.max_nested_starts) [[unlikely]] nested_too_deep();
+    auto* block = new detail::TaskBlock<T>(*this, coro.frame(), like);
+    coro.release();
+    return PriorityTask<T>(*block, TaskRef::Made{});
+  }
+  [[gnu::always_inline]] void start(Task& task, bool eager) {
+    if (eager) return run_nested(task);
+    register_task(task);
+    task.state_ = TaskState::ready;
+    ready_.push(task, now_ns_);
+  }
+
   template <class T>
-  PriorityTask<T> create_decided(Coro<T>&& coro, const TaskOptions& options) {
+  [[gnu::noinline]] PriorityTask<T> create_plain(Coro<T>&& coro, bool eager) {
+    const Task* creator = detail::this_thread.task;
+    if (creator == nullptr || !creator->is_copied_by_children()) [[unlikely]] {
+      return create_decided(std::move(coro), {.eager_start = eager});
+    }
+    PriorityTask<T> task = make_task_like(std::move(coro), eager, *creator);
+    start(*task.get(), eager);
+    return task;
+  }
+
+  template <class T>
+  [[gnu::noinline]] PriorityTask<T> create_decided(Coro<T>&& coro, const TaskOptions& options) {
     PriorityTask<T> task = make_task(std::move(coro), options);
     start(*task.get(), options);
     return task;
@@ -526,16 +552,7 @@ class Loop {
 inline Task::Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options)
     : Entry(Kind::task), loop_(&loop), outcome_(&outcome) {
   resume_ = root;
-  const Task* creator = detail::this_thread.task;
-  const bool as_creator = creator != nullptr && creator->deadline_ns_ == Demand::no_deadline && !creator->inherits();
-  if (as_creator && options.asks_for_nothing()) [[likely]] {
-    base_ = creator->base_;
-    group_ = creator->group_;
-    ReadyQueue::copy_urgency(*this, *creator);
-    context_.copy_of(creator->context_.word);
-  } else {
-    apply(options);
-  }
+  apply(options);
 }
 
 template <class Handle, class F>

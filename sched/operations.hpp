@@ -16,7 +16,7 @@ namespace heirloop {
 /// Errors: InvalidStateError outside a loop, for a coroutine that was awaited before, and when eager starts nest deeper
 /// than max_nested_starts; std::invalid_argument for a NaN priority. Cost: no allocation in steady state.
 template <class T>
-PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
+[[gnu::always_inline]] inline PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
   return Loop::current().create_task(std::move(coro), options);
 }
 

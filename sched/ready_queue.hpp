@@ -160,12 +160,6 @@ class ReadyQueue {
   /// entry stays put.
   void set_urgency(Entry& entry, const Urgency& urgency);
 
-  /// For an entry that is not ready yet, from one that has the urgency already: spares a search for the level.
-  static void copy_urgency(Entry& entry, const Entry& from) noexcept {
-    entry.urgency_ = from.urgency_;
-    entry.ticket_ = from.ticket_;
-  }
-
   /// The entry runs: it is compared by the key that it has under this policy.
   void renew_key(Entry& running) const noexcept { running.key_ = policy_->key(running.urgency_, running.ready_time_); }
 

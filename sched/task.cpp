@@ -268,6 +268,12 @@ bool TaskRef::remove_done_callback(const CallHandle& handle) const {
 void JoinWait::await_suspend(std::coroutine_handle<> frame) {
   Task& awaited = *awaited_.get();
   Loop::check_thread(awaited);
+  if (!join_alone(node_, awaited)) return suspend_otherwise(frame);
+  awaited.loop().block(*this, frame);
+}
+
+void JoinWait::suspend_otherwise(std::coroutine_handle<> frame) {
+  Task& awaited = *awaited_.get();
   join(node_, awaited);
   awaited.loop().block(*this, frame);
 }

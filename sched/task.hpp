@@ -46,7 +46,6 @@ class OwnCancel;
 void end_lending(Holding& holding, Task& owner) noexcept;
 void list_holding(Holding& holding, Task& owner) noexcept;
 void unlist_holding(Holding& holding, Task& owner) noexcept;
-
 /// What few tasks have.
 struct TaskExtras;
 }  // namespace detail
@@ -107,6 +106,12 @@ class Task : public Entry {
   };
 
   Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const TaskOptions& options);
+
+  /// One that is like its creator.
+  Task(Loop& loop, const Outcome& outcome, std::coroutine_handle<> root, const Task& creator) noexcept
+      : Entry(root, creator), loop_(&loop), outcome_(&outcome), base_(creator.base_), group_(creator.group_) {
+    context_.copy_of(creator.context_.word);
+  }
   ~Task() {
     contract(joiners_.empty() && holdings_ == nullptr, "a task that ends is awaited by nobody and owns nothing");
     if (extras_ != nullptr) free_extras();
@@ -132,12 +137,16 @@ class Task : public Entry {
   friend void detail::list_holding(Holding& holding, Task& owner) noexcept;
   friend void detail::unlist_holding(Holding& holding, Task& owner) noexcept;
   friend void join(WaitNode& node, Task& awaited);
+  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
   friend detail::ContextWord& detail::current_context() noexcept;
 
   /// What the policy makes of this priority with the task's deadline and group.
   Urgency urgency_at(double priority) const noexcept;
+
+  /// A child that asks for nothing else demands what this task does, and is as urgent.
+  bool is_copied_by_children() const noexcept { return deadline_ns_ == Demand::no_deadline && !inherits_; }
 
   /// What the options ask for, where it is not all as in the creator.
   void apply(const TaskOptions& options);
@@ -173,7 +182,7 @@ class Task : public Entry {
 
   Loop* loop_;
   const Outcome* outcome_;
-  std::uint32_t references_ = 1;  // one for itself until it is done
+  std::uint32_t references_ = 2;  // one for itself until it is done, one for who makes it
   std::uint32_t cancel_requests_ : 21 = 0;
   bool begun_ : 1 = false;       // its first line has run
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
@@ -194,16 +203,17 @@ class Task : public Entry {
   Joiners joiners_;
   std::exception_ptr pending_error_;
   InterruptWait* interrupter_ = nullptr;
-  Task* work_next_ = nullptr;  // worklist of inheritance
-  Task* before_ = nullptr;     // registry
-  Task* behind_ = nullptr;
-  std::uint64_t id_ = 0;
   TimeLimit* time_limits_ = nullptr;  // in whose blocks it is, innermost first
   void* extras_ = nullptr;  // pooled: the name, or TaskExtras when `has_extras_`; null: neither
-  Task* asked_next_ = nullptr;  // of those whom the cancel on its way has asked
   TimeLimit* pending_limit_ = nullptr;  // whose exception is pending
   Shield* shield_ = nullptr;            // in whose block it is, innermost
+  std::uint64_t id_ = 0;
   detail::ContextSlot context_;
+  // Set as it comes into the list.
+  Task* before_;  // registry
+  Task* behind_;
+  Task* work_next_;   // worklist of inheritance
+  Task* asked_next_;  // of those whom the cancel on its way has asked
 };
 
 /// Tasks linked through their registry fields; a task is in one such list at most.
@@ -233,6 +243,10 @@ class TaskRef {
  public:
   TaskRef() noexcept = default;
   explicit TaskRef(Task* task) noexcept : task_(task) { retain(); }
+
+  /// Takes over the reference that `task` was made with.
+  struct Made {};
+  TaskRef(Task& task, Made) noexcept : task_(&task) {}
   TaskRef(const TaskRef& other) noexcept : task_(other.task_) { retain(); }
   TaskRef(TaskRef&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
   TaskRef& operator=(TaskRef other) noexcept {
@@ -349,8 +363,8 @@ namespace detail {
 template <class T>
 class TaskBlock final : public Task, public Pooled {
  public:
-  TaskBlock(Loop& loop, typename Coro<T>::Handle root, const TaskOptions& options)
-      : Task(loop, outcome, root, options) {
+  template <class Like>  // TaskOptions, or the creator
+  TaskBlock(Loop& loop, typename Coro<T>::Handle root, const Like& like) : Task(loop, outcome, root, like) {
     root.promise().deliver_to(result);
   }
 
@@ -387,6 +401,8 @@ class JoinWait : public Wait {
   const TaskRef awaited_;
 
  private:
+  [[gnu::noinline]] void suspend_otherwise(std::coroutine_handle<> frame);
+
   const bool forwards_;
   WaitNode node_;
 };
@@ -397,6 +413,7 @@ class PriorityTask : public TaskRef {
  public:
   PriorityTask() noexcept = default;
   explicit PriorityTask(detail::TaskBlock<T>* block) noexcept : TaskRef(block) {}
+  PriorityTask(detail::TaskBlock<T>& block, Made made) noexcept : TaskRef(block, made) {}
 
   /// The value, or throws what ended the task.
   /// Errors: InvalidStateError when not done; Cancelled when the task was cancelled.

@@ -60,6 +60,7 @@ class WaitNode {
   friend class Joiners;
   friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
+  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend struct Inheritance;
   friend struct DeadlockSearch;
@@ -316,6 +317,7 @@ class Wait {
   friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
   friend bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept;
   friend void join(WaitNode& node, Task& awaited);
+  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;
   friend struct Inheritance;
@@ -367,6 +369,17 @@ class Joiners {
     node.urgency_ = urgency;
     by_urgency_.update(node);
     return most_urgent()->urgency_ != before;
+  }
+
+  /// There are some. When it is one, whose wait stands nowhere else: that wait, taken out. Else null, with nothing done.
+  Wait* take_only() noexcept {
+    WaitNode& node = *by_urgency_.top();
+    Wait& wait = *node.wait_;
+    if (!by_urgency_.holds_only(node) || wait.nodes_ != &node || node.next_of_wait_ != nullptr) return nullptr;
+    by_urgency_ = {};
+    wait.nodes_ = nullptr;
+    node.awaited_ = nullptr;
+    return &wait;
   }
 
   /// Takes all out, and calls `visit(wait)` for each in the order in which they came.
