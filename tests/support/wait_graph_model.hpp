@@ -518,9 +518,9 @@ class WaitGraphModel final : public StepObserver {
         return name + " has effective priority " + std::to_string(w.task.effective_priority()) + ", it should be " +
                std::to_string(value_[place]);
       }
+      if (w.task.get()->inherits() != (value_[place] != w.base)) return name + " says wrongly whether it inherits";
       std::size_t holdings = 0;
-      for (const Holding* h = w.task.get()->holdings(); h != nullptr; h = h->behind) {
-        ++holdings;
+      for (const Holding* h = w.task.get()->holdings(); h != nullptr; h = h->behind, ++holdings) {
         if (h->owner != w.task.get()) return name + " lists what belongs to another";
       }
       if (holdings != holdings_of(live_[place])) return name + " lists other holdings than it has";
