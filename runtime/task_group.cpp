@@ -101,23 +101,29 @@ std::exception_ptr of_several(const std::exception_ptr& error) {
 }
 }  // namespace
 
+void TaskGroup::add_overtaken() {
+  if (std::exception_ptr overtaken = cancel_body_.overtaken()) failures_.push_back(std::move(overtaken));
+}
+
 void TaskGroup::body_failed() noexcept {
   const std::exception_ptr error = std::current_exception();
   if (!detail::handling_cancelled()) {
     body_error_ = failures_.empty() ? error : nullptr;
     // A child's failure may come again, out of the body that awaits it.
     if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
-  } else if (!cancel_body_.take_back()) {
-    cancelled_ = cancelled_ || !failures_.empty() ? of_several(error) : error;
-  } else if (std::exception_ptr overtaken = cancel_body_.overtaken()) {
-    failures_.push_back(std::move(overtaken));
+  } else {
+    if (!cancel_body_.take_back() && !cancelled_) cancelled_ = error;
+    add_overtaken();
+    if (cancelled_ && !failures_.empty()) cancelled_ = of_several(cancelled_);
   }
   if (!closed_) cancel("the body of the group has ended with an exception");
 }
 
 Coro<void> TaskGroup::children_end() {
   body_over_ = true;
+  const bool was_pending = cancel_body_.is_pending();
   cancel_body_.take_back();
+  if (was_pending && !cancel_body_.is_pending()) add_overtaken();  // with it the throw whose place it took
   bool looks = true;
   while (size() > 0) {
     try {

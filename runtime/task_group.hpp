@@ -142,6 +142,9 @@ class TaskGroup final : private detail::TaskSet {
 
   /// An exception that came out of the body, or to the wait for the children. Inside a catch clause.
   void body_failed() noexcept;
+
+  /// The throw whose place the group's own cancel took is a failure.
+  void add_overtaken();
   Coro<void> children_end();
   void rethrow();
   void cancel_again();

@@ -464,7 +464,9 @@ void Loop::set_thrown(Task& task, std::exception_ptr error) {
   if (task.state_ == TaskState::running) {
     refuse(this_thread.task == &task ? "it is the current task" : "it is starting the current task eagerly");
   }
-  if (TimeLimit* limit = task.pending_limit_) {
+  if (task.pending_ == Task::Pending::passed_on) {
+    task.pending_limit_ = nullptr;  // its cancel comes behind, and is taken back with its block
+  } else if (TimeLimit* limit = task.pending_limit_) {
     limit->stay_due();
   } else if (task.pending_ == Task::Pending::cancel) {
     refuse("it has a cancel that is not delivered yet");

@@ -136,7 +136,13 @@ void TimeLimit::go() noexcept {
   due_ = Shield::before(task, cancel_.scope()) != nullptr;
   if (due_) return;
   if (TimeLimit* other = task.pending_limit_) {
-    if (!other->is_inside(*this)) return;
+    if (!other->is_inside(*this)) {
+      if (task.pending_ != Task::Pending::passed_on) return;
+      // What is awaited has not answered the outer one's: it is asked again, or waited for no longer.
+      if (sends_ == Sends::cancel) return cancel_.send("a time limit has passed");
+      task.pending_ = Task::Pending::cancel;
+      return static_cast<void>(task.loop().withdraw(task));
+    }
     other->withdraw();
   }
   due_ = task.pending_ == Task::Pending::thrown;

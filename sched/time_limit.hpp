@@ -4,7 +4,7 @@
 // that alone. Lives in the frame of the block. Called by the timer queue, and by the loop when what kept it back has gone.
 //
 //   armed ──time──▶ expired: sent ──end of the block──▶ over
-//                      ▲  │ a throw comes before it is delivered, or answered, or
+//                      ▲  │ a throw comes before it is delivered, or
 //                      │  ▼ one is pending, or a shield is up, as the time passes
 //                      └─ due
 //
@@ -13,7 +13,8 @@
 // 2. It is delivered at most once, and never after its block was left.
 // 3. A pending cancel goes through, a pending throw goes first; of two limits the outer wins, of equal ones alone. All that
 //    have passed say so by `expired()`. A cancel that a block inside sent itself, and takes back, does not use a limit up.
-// 4. A cancel that the wait passes on is pending until what is awaited has ended: it stays due as well when a throw comes before.
+// 4. A cancel that the wait passes on is open until what is awaited has ended: it comes behind a throw that comes before, and a
+//    limit inside that passes meanwhile asks again, or ends the wait.
 #pragma once
 
 #include <chrono>

@@ -238,7 +238,7 @@ TEST_F(PassedOnCancel, comes_behind_the_interrupt_of_a_time_limit) {
 
 // ---- of a block's own ----
 
-TEST_F(PassedOnCancel, of_a_limit_stays_due_behind_a_throw) {
+TEST_F(PassedOnCancel, of_a_limit_comes_behind_a_throw) {
   const auto limited = [this](PriorityTask<int> child) -> Coro<void> {
     co_await timeout(2ms, [&]() -> Coro<void> {
       co_await noted([&] { return awaits_it(child); });
@@ -255,6 +255,107 @@ TEST_F(PassedOnCancel, of_a_limit_stays_due_behind_a_throw) {
   });
   EXPECT_EQ(seen.at(0), "interrupt first");
   EXPECT_EQ(seen.at(1), "cancelled a time limit has passed");
+}
+
+TEST_F(PassedOnCancel, of_a_limit_does_not_leave_its_block_when_what_it_has_ended_is_awaited_again) {
+  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
+    co_await timeout(2ms, [&]() -> Coro<void> {
+      bool again = false;
+      try {
+        co_await child;
+      } catch (const InterruptException&) {
+        again = true;
+      }
+      if (again) co_await child;
+    });
+  };
+  run(leaves_slowly(0ms), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+    victim.set_priority(5);
+    while (!child.done()) co_await sleep(1ms);
+    task_throw(victim, InterruptException("first"));
+  });
+  EXPECT_EQ(seen, (Order{"TimeoutError", "a value", "a value"}));
+}
+
+TEST_F(PassedOnCancel, of_a_limit_is_not_sent_again_to_what_is_awaited_again) {
+  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
+    co_await timeout(2ms, [&]() -> Coro<void> {
+      bool again = false;
+      try {
+        co_await child;
+      } catch (const InterruptException&) {
+        again = true;
+      }
+      if (again) co_await child;
+    });
+  };
+  run(leaves_slowly(20ms), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+    co_await sleep(5ms);
+    task_throw(victim, InterruptException("first"));
+    co_await sleep(5ms);
+    EXPECT_EQ(child.cancelling(), 1U);
+  });
+  EXPECT_EQ(seen, (Order{"TimeoutError", "a value", "a value"}));
+}
+
+TEST_F(PassedOnCancel, of_a_limit_is_over_when_what_is_awaited_has_swallowed_it) {
+  const auto limited = [this](PriorityTask<int> child) -> Coro<void> {
+    co_await timeout(2ms, [&]() -> Coro<void> {
+      co_await noted([&] { return awaits_it(child); });
+      co_await noted([] { return sleep(1ms); });
+    });
+  };
+  run(leaves_slowly(0ms, true), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+    victim.set_priority(5);
+    while (!child.done()) co_await sleep(1ms);
+    task_throw(victim, InterruptException("first"));
+  });
+  EXPECT_EQ(seen, (Order{"interrupt first", "a value", "a value", "a value", "a value"}));
+}
+
+TEST_F(PassedOnCancel, of_an_outer_limit_does_not_keep_an_inner_one_from_ending_the_wait) {
+  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
+    co_await timeout(2ms, [&]() -> Coro<void> {
+      co_await task_timeout(10ms, [&]() -> Coro<void> { co_await child; });
+    });
+  };
+  run(leaves_slowly(1h), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+    co_await sleep(5ms);
+    EXPECT_EQ(victim.cancelling(), 1U) << "the outer one has passed";
+    co_await sleep(10ms);
+    EXPECT_TRUE(victim.done()) << "the inner one has ended the wait";
+    EXPECT_FALSE(child.done());
+  });
+  EXPECT_EQ(seen, (Order{"TimeoutError", "a value", "a value"}));
+}
+
+TEST_F(PassedOnCancel, of_an_outer_limit_is_followed_by_that_of_an_inner_one) {
+  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
+    co_await timeout(2ms, [&]() -> Coro<void> {
+      co_await timeout(10ms, [&]() -> Coro<void> { co_await child; });
+    });
+  };
+  const auto stubborn = []() -> Coro<int> {
+    for (int asked = 0; asked < 2;) {
+      bool cancelled = false;
+      try {
+        co_await sleep(1h);
+      } catch (const Cancelled&) {
+        cancelled = true;
+      }
+      if (cancelled) ++asked;
+    }
+    throw Cancelled("the second");
+    co_return 0;
+  };
+  run(stubborn(), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+    co_await sleep(5ms);
+    EXPECT_EQ(child.cancelling(), 1U);
+    co_await sleep(10ms);
+    EXPECT_EQ(child.cancelling(), 2U);
+    EXPECT_EQ(victim.cancelling(), 0U) << "both blocks are over";
+  });
+  EXPECT_EQ(seen, (Order{"TimeoutError", "a value", "a value"}));
 }
 
 TEST_F(PassedOnCancel, of_a_limit_is_over_when_the_throw_leaves_its_block) {

@@ -1,6 +1,9 @@
 // TaskGroup and timeout: the core of structured concurrency.
+#include <heirloop/runtime/ensure.hpp>
+#include <heirloop/runtime/gather.hpp>
 #include <heirloop/runtime/task_group.hpp>
 #include <heirloop/runtime/timeout.hpp>
+#include <heirloop/sched/interrupt.hpp>
 #include <heirloop/sync/lock.hpp>
 
 #include "support/sim.hpp"
@@ -24,6 +27,8 @@ Coro<void> fail_after(std::chrono::milliseconds span, std::string what) {
   co_await sleep(span);
   throw std::runtime_error(what);
 }
+
+Coro<void> sleeps(std::chrono::milliseconds span) { co_await sleep(span); }
 
 TEST(TaskGroup, ends_when_all_of_its_tasks_have_ended) {
   Sim sim;
@@ -242,6 +247,108 @@ TEST(TaskGroup, an_owner_that_closes_the_cycle_cancels_its_children) {
     }
     EXPECT_TRUE(thrown);
     EXPECT_FALSE(lock.locked());
+  }());
+}
+
+/// Failures in the order in which they came, by their kind.
+std::string kinds(const ExceptionGroup& errors) {
+  std::string text;
+  for (const auto& error : errors.leaves()) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const InterruptException& interrupt) {
+      text += "interrupt " + interrupt.message() + ";";
+    } catch (const std::runtime_error&) {
+      text += "failure;";
+    }
+  }
+  return text;
+}
+
+TEST(TaskGroup, a_throw_whose_place_its_own_cancel_took_is_a_failure_also_when_another_group_has_cancelled) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    std::string inside;
+    std::string outside;
+    const auto victim = create_task([](std::string& seen, std::string& outside_of_all) -> Coro<void> {
+      const auto inner = [](TaskGroup& group) -> Coro<void> {
+        group.create_task(fail_after(3ms, "failed"));
+        const auto slow = []() -> Coro<void> { co_await ensure([] { return sleeps(1h); }, [] { return sleeps(10ms); }); };
+        co_await gather(slow());
+      };
+      const auto outer = [&](TaskGroup& group) -> Coro<void> {
+        group.create_task(fail_after(2ms, "failed"));
+        try {
+          co_await with_task_group(inner);
+        } catch (const ExceptionGroup& errors) {
+          seen = kinds(errors);
+        }
+      };
+      try {
+        co_await with_task_group(outer);
+      } catch (const ExceptionGroup& errors) {
+        outside_of_all = kinds(errors);
+      }
+    }(inside, outside));
+    co_await sleep(1ms);
+    task_throw(victim, InterruptException("first"));  // the gather ends its own task before it comes out
+    co_await victim;
+    EXPECT_EQ(inside, "failure;");
+    EXPECT_EQ(outside, "failure;interrupt first;") << "the outer group's cancel came first";
+  }());
+}
+
+TEST(TaskGroup, the_first_of_several_cancels_comes_out_of_it) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    const auto victim = create_task([]() -> Coro<void> {
+      const auto body = [](TaskGroup& group) -> Coro<void> {
+        group.create_task([]() -> Coro<void> { co_await ensure([] { return sleeps(1h); }, [] { return sleeps(10ms); }); }());
+        co_return;
+      };
+      co_await with_task_group(body);
+    }());
+    co_await sleep(1ms);
+    victim.cancel("one");
+    co_await sleep(1ms);
+    victim.cancel("two");
+    std::string message;
+    try {
+      co_await victim;
+    } catch (const Cancelled& cancelled) {
+      message = cancelled.message();
+    }
+    EXPECT_EQ(message, "one");
+  }());
+}
+
+TEST(TaskGroup, children_have_the_base_priority_of_their_creator_unless_another_is_given) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    current_task().set_priority(3);
+    Order noted;
+    const auto body = [&](TaskGroup& group) -> Coro<void> {
+      const auto as_creator = group.create_task(note_after(1ms, noted, ""));
+      EXPECT_EQ(as_creator.priority(), 3);
+      const auto given = group.create_task(note_after(1ms, noted, ""), {.priority = 7});
+      EXPECT_EQ(given.priority(), 7);
+      double soon = 0;
+      const auto note = [](double& priority) -> Coro<void> {
+        priority = current_task().priority();
+        co_return;
+      };
+      group.start_soon(note(soon));
+      double started = 0;
+      const auto starts = [&](TaskStatus<void> status) -> Coro<void> {
+        started = current_task().priority();
+        status.started();
+        co_return;
+      };
+      co_await group.start(starts);
+      EXPECT_EQ(soon, 3);
+      EXPECT_EQ(started, 3);
+    };
+    co_await with_task_group(body);
   }());
 }
 
