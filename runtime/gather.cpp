@@ -32,7 +32,7 @@ bool Gathering::Wait::forward(CancelWalk& walk) noexcept {
   for (const Member* member = gathering_.newest(); member != nullptr; member = member->older) {
     asked |= walk.ask(*member->owner);
   }
-  if (asked) gathering_.cancelled_.emplace(walk.message());
+  if (asked && !gathering_.cancelled_) gathering_.cancelled_ = walk.cancelled();
   return asked;
 }
 

@@ -64,8 +64,8 @@ Limited<Body> timeout(Until until, Body body) {
   TimeLimit limit(TimeLimit::Sends::cancel, until.ns, until.is_point);
   try {
     co_return co_await call_with_limit(body, limit);
-  } catch (const Cancelled&) {
-    if (!limit.end()) throw;
+  } catch (const Cancelled& cancelled) {
+    if (!limit.end(cancelled)) throw;
   }
   throw TimeoutError("the time limit of a block has passed");
 }
@@ -93,8 +93,8 @@ auto move_on(Until until, Body body) -> Coro<std::conditional_t<std::is_void_v<T
     } else {
       co_return co_await call_with_limit(body, limit);
     }
-  } catch (const Cancelled&) {
-    if (!limit.end()) throw;
+  } catch (const Cancelled& cancelled) {
+    if (!limit.end(cancelled)) throw;
   }
   if constexpr (std::is_void_v<T>) {
     co_return false;
@@ -151,8 +151,8 @@ auto wait_for(Awaitable awaitable, TimeSpan span) -> Coro<detail::Awaited<Awaita
   TimeLimit limit(TimeLimit::Sends::cancel, span.ns());
   try {
     co_return co_await std::move(awaitable);
-  } catch (const Cancelled&) {
-    if (!limit.end()) throw;
+  } catch (const Cancelled& cancelled) {
+    if (!limit.end(cancelled)) throw;
   }
   throw TimeoutError("the time limit of a wait has passed");
 }

@@ -57,7 +57,7 @@ void Loop::set_cancelled(Task& task, Cancelled cancelled, const Shield* scope) {
   const bool of_limit = limit != nullptr;
   if (of_limit) limit->overtaken();
   if (task.pending_ == Task::Pending::cancel && !of_limit) return;
-  if (task.pending_ == Task::Pending::thrown && !of_limit) cancelled = Cancelled(cancelled.message(), task.pending_error_);
+  if (task.pending_ == Task::Pending::thrown && !of_limit) cancelled.cause_ = task.pending_error_;
   if (InterruptWait* interrupter = task.interrupter_) interrupter->replaced();
   task.drop_pending();
   task.pending_ = Task::Pending::cancel;

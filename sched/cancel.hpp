@@ -9,7 +9,6 @@
 // 4. Nothing is recursive, nothing allocates but the exception: those asked are linked through their blocks.
 #pragma once
 
-#include <string>
 #include <utility>
 
 #include <heirloop/sched/task.hpp>
@@ -25,7 +24,7 @@ class CancelWalk {
       : cancelled_(std::move(cancelled)), sender_(sender), scope_(scope) {}
 
   /// What travels with it.
-  const std::string& message() const noexcept { return cancelled_.message(); }
+  const Cancelled& cancelled() const noexcept { return cancelled_; }
 
   /// The cancel goes to this task first. False when that has no use, for it is done or is the one who cancels.
   bool ask(Task& task) noexcept;

@@ -116,6 +116,7 @@ class Cancelled {
 
  private:
   friend class detail::OwnCancel;
+  friend class Loop;
 
   std::string message_;
   std::exception_ptr cause_;

@@ -31,9 +31,9 @@ void FutureBase::owner_died(Holding& holding) noexcept {
   }
 }
 
-bool FutureBase::cancel(std::string message) {
+bool FutureBase::cancel(Cancelled cancelled) {
   if (done_) return false;
-  store_cancelled(std::make_exception_ptr(Cancelled(std::move(message))));
+  store_cancelled(std::make_exception_ptr(std::move(cancelled)));
   set_done();
   return true;
 }
@@ -79,7 +79,7 @@ void FutureBase::Wait::await_resume() const {
 }
 
 bool FutureBase::Wait::forward(CancelWalk& walk) noexcept {
-  if (!forwards_ || !future_.cancel(walk.message())) return false;
+  if (!forwards_ || !future_.cancel(walk.cancelled())) return false;
   walk.has_ended();
   return true;
 }

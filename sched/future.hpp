@@ -37,7 +37,7 @@ class FutureBase : public Resource {
   void owner_died(Holding& holding) noexcept override;
 
   /// False when there is an outcome already.
-  bool cancel(std::string message);
+  bool cancel(Cancelled cancelled);
 
   /// Errors: InvalidStateError when functions of another loop wait for the outcome.
   void check_loop(Loop& loop) const;
@@ -186,7 +186,7 @@ class Future {
 
   /// The outcome is `Cancelled` with the message: all who wait get it, and the promise can set nothing any more. False when it
   /// had an outcome.
-  bool cancel(std::string message = {}) const { return state_.checked().cancel(std::move(message)); }
+  bool cancel(std::string message = {}) const { return state_.checked().cancel(Cancelled(std::move(message))); }
 
   /// `function(future)`, or `function()`, runs when the outcome is there: as a step of its own, never inside a call, with the
   /// base priority of who adds it; soon, when it is there already. Functions of one priority run in the order in which they

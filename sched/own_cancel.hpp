@@ -46,10 +46,15 @@ class OwnCancel {
   /// own. One that was not delivered is withdrawn, unless it stands for others as well.
   bool take_back() noexcept;
 
+  /// At the end of the block, when others have cancelled too: what they sent and the task has not met goes out in place of the
+  /// block's own, so that their cancel does not come twice.
+  void let_others_out(const Cancelled& leaving) const;
+
   /// The throw that was pending as this was sent, when that was delivered; null: none.
   std::exception_ptr overtaken() noexcept { return std::exchange(overtaken_, nullptr); }
 
  private:
+  bool is_own(const Cancelled& cancelled) const noexcept;
   bool is_own(const std::exception_ptr& error) const noexcept;
 
   Task& task_;

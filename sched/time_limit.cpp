@@ -41,11 +41,18 @@ void OwnCancel::send_again(const Cancelled& met) {
   task_.loop().set_cancelled(task_, Cancelled(met.message(), met.cause()), scope_);
 }
 
+void OwnCancel::let_others_out(const Cancelled& leaving) const {
+  const bool waits_to_come = task_.pending_ == Task::Pending::cancel && task_.pending_limit_ == nullptr;
+  if (waits_to_come && is_own(leaving)) Loop::resumed();
+}
+
+bool OwnCancel::is_own(const Cancelled& cancelled) const noexcept { return number_ != 0 && cancelled.number_ == number_; }
+
 bool OwnCancel::is_own(const std::exception_ptr& error) const noexcept {
   try {
     std::rethrow_exception(error);
   } catch (const Cancelled& cancelled) {
-    return number_ != 0 && cancelled.number_ == number_;
+    return is_own(cancelled);
   } catch (...) {
     return false;
   }
@@ -111,6 +118,12 @@ bool TimeLimit::end() noexcept {
   return cancel_.take_back();
 }
 
+bool TimeLimit::end(const Cancelled& leaving) {
+  if (end()) return true;
+  cancel_.let_others_out(leaving);
+  return false;
+}
+
 void TimeLimit::expire() noexcept {
   if (!std::exchange(expired_, true)) passed_ns_ = cancel_.task().loop().deadline_of(*this);
 }
@@ -137,11 +150,8 @@ void TimeLimit::go() noexcept {
   if (due_) return;
   if (TimeLimit* other = task.pending_limit_) {
     if (!other->is_inside(*this)) {
-      if (task.pending_ != Task::Pending::passed_on) return;
-      // What is awaited has not answered the outer one's: it is asked again, or waited for no longer.
-      if (sends_ == Sends::cancel) return cancel_.send("a time limit has passed");
-      task.pending_ = Task::Pending::cancel;
-      return static_cast<void>(task.loop().withdraw(task));
+      if (task.pending_ == Task::Pending::passed_on) go_inside(*other);
+      return;
     }
     other->withdraw();
   }
@@ -162,6 +172,21 @@ void TimeLimit::go() noexcept {
     task.put_throw_first(std::make_exception_ptr(TimeoutInterrupt(number_)));
     task.pending_limit_ = this;
     if (task.state_ != TaskState::running) task.loop().withdraw(task);
+  }
+}
+
+/// What is awaited has not answered the cancel of an outer one, which wins: it is asked again, or waited for no longer.
+void TimeLimit::go_inside(TimeLimit& outer) noexcept {
+  Task& task = cancel_.task();
+  if (sends_ == Sends::cancel) {
+    std::exception_ptr outers = task.pending_error_;
+    cancel_.send("a time limit has passed");
+    if (task.pending_ != Task::Pending::passed_on) return;
+    task.pending_error_ = std::move(outers);
+    task.pending_limit_ = &outer;
+  } else {
+    task.pending_ = Task::Pending::cancel;
+    task.loop().withdraw(task);
   }
 }
 

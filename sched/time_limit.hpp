@@ -58,10 +58,13 @@ class TimeLimit : private Timer {
   /// Of the block around this one that has a limit; null when there is none.
   const TimeLimit* outer() const noexcept { return outer_; }
 
-  /// The end of the block. True when a `Cancelled` that leaves it is the limit's own.
-  bool end() noexcept;
+  /// The end of the block, which this leaves. True when it is the limit's own, and nobody else has cancelled the task. A cancel
+  /// of others that the task has not met yet takes its place: it is thrown.
+  bool end(const Cancelled& leaving);
 
  private:
+  bool end() noexcept;
+
   friend class Loop;
   friend class Shield;
   friend class detail::OwnCancel;
@@ -69,6 +72,7 @@ class TimeLimit : private Timer {
   void passed() noexcept;
   void expire() noexcept;
   void go() noexcept;
+  void go_inside(TimeLimit& outer) noexcept;
   bool is_inside(const TimeLimit& other) const noexcept;
 
   /// A cancel goes before its interrupt, for good unless that is a block's own.

@@ -541,5 +541,32 @@ TEST(HardLimits, a_cancel_from_outside_outlives_two_groups_whose_own_came_while_
   }());
 }
 
+TEST(HardLimits, a_cancel_that_a_clean_up_held_back_leaves_the_block_in_place_of_its_limits_own) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    const auto cleaned_up = [] { return ensure([] { return sleeping(1h); }, [] { return sleeping(4ms); }); };
+    const auto of_future = [] {
+      return ensure([]() -> Coro<void> {
+        Promise<int> promise;
+        co_await promise.future();
+      }, [] { return sleeping(4ms); });
+    };
+    const auto of_gather = [] { return ensure([]() -> Coro<void> { co_await gather(sleeping(1h)); }, [] { return sleeping(4ms); }); };
+    const auto victim = [](auto body) -> Coro<void> {
+      EXPECT_EQ(co_await ending(timeout(1ms, body)), "Cancelled: from outside");
+      EXPECT_EQ(co_await ending(sleeping(1ms)), "value") << "it came once";
+      EXPECT_EQ(current_task().cancelling(), 1U);
+    };
+    const auto check = [](PriorityTask<void> task) -> Coro<void> {
+      co_await sleep(3ms);
+      task.cancel("from outside");
+      co_await task;
+    };
+    co_await check(create_task(victim(cleaned_up)));
+    co_await check(create_task(victim(of_future)));
+    co_await check(create_task(victim(of_gather)));
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

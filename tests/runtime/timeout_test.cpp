@@ -170,6 +170,39 @@ TEST_P(BothKinds, does_not_pass_while_a_clean_up_runs_that_is_shielded) {
   }(GetParam()));
 }
 
+TEST_P(BothKinds, passes_in_a_clean_up_that_is_inside_and_not_shielded) {
+  sim.run([](Kind kind) -> Coro<void> {
+    bool cleaned_up = false;
+    std::string in_clean_up;
+    const auto body = [&]() -> Coro<void> {
+      std::exception_ptr error;
+      try {
+        co_await sleep(1ms);
+        throw std::runtime_error("failed");
+      } catch (...) {
+        error = std::current_exception();
+      }
+      in_clean_up = co_await ending([]() -> Coro<void> { co_await sleep(5ms); }());
+      cleaned_up = true;
+      std::rethrow_exception(error);
+    };
+    const auto began = loop_time();
+    std::string out;
+    try {
+      co_await limit_block(kind, 2ms, body);
+    } catch (const TimeoutError&) {
+      out = "TimeoutError";
+    } catch (const std::runtime_error& failure) {
+      out = failure.what();
+    }
+    EXPECT_EQ(loop_time() - began, 2ms);
+    EXPECT_TRUE(cleaned_up);
+    EXPECT_NE(in_clean_up, "value");
+    EXPECT_EQ(out, "failed") << "the body's own, for it has met the limit and gone on";
+    EXPECT_EQ(current_task().cancelling(), 0U);
+  }(GetParam()));
+}
+
 TEST_P(BothKinds, that_has_passed_is_not_delivered_behind_its_block) {
   sim.run([](Kind kind) -> Coro<void> {
     const auto swallows = []() -> Coro<int> {

@@ -382,5 +382,48 @@ TEST_P(Outside, neither_cancel_nor_interrupt_is_a_std_exception) {
   EXPECT_EQ(order, (Order{"a cancelled ", "b i"}));
 }
 
+TEST(OutsideStrict, a_cancel_wakes_at_the_urgency_of_its_task_and_an_interrupt_before_all) {
+  LoopOptions options;
+  options.policy = PolicyKind::strict;
+  Sim sim(options);
+  Order order;
+  sim.run([](Order& seen) -> Coro<void> {
+    const auto middle = [](Order& noted) -> Coro<void> {
+      noted.push_back("middle");
+      co_return;
+    };
+    auto cancelled = start(noting(seen, "cancelled", sleeps), 5);
+    auto interrupted = start(noting(seen, "interrupted", sleeps), 5);
+    create_task(middle(seen), {.priority = 2});
+    cancelled.cancel();
+    co_await interrupt(interrupted, InterruptException("i"));
+    seen.push_back("caller");
+    while (!cancelled.done()) co_await sleep(1ms);
+  }(order));
+  EXPECT_EQ(order, (Order{"interrupted i", "caller", "middle", "cancelled cancelled "}));
+}
+
+TEST_P(Outside, who_swallows_an_interrupt_or_waits_again_has_had_it_delivered) {
+  sim.run([](Outside& t) -> Coro<void> {
+    const auto goes_on = [](Order& seen, bool waits) -> Coro<void> {
+      std::string caught;
+      try {
+        co_await sleep(1h);
+      } catch (const InterruptException& error) {
+        caught = error.message();
+      }
+      seen.push_back(caught);
+      if (waits) co_await sleep(1ms);
+    };
+    const auto waits_again = start(goes_on(t.order, true));
+    EXPECT_EQ(co_await interrupt(waits_again, InterruptException("one")), InterruptOutcome::delivered);
+    EXPECT_EQ(waits_again.state(), TaskState::blocked);
+    const auto ends = start(goes_on(t.order, false));
+    EXPECT_EQ(co_await interrupt(ends, InterruptException("two")), InterruptOutcome::ended);
+    co_await waits_again;
+  }(*this));
+  EXPECT_EQ(order, (Order{"one", "two"}));
+}
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -42,7 +42,9 @@ class TaskTreeModel {
   struct Own {
     int before = 0;
     std::size_t shields = 0;  // around the block
+    int id = nobody;
     bool sent = false;
+    int requests_as_sent = 0;
   };
   struct Limit {
     std::int64_t deadline;
@@ -58,14 +60,15 @@ class TaskTreeModel {
   struct Shielding {
     int requests = 0;  // that it keeps back
     std::size_t scope = 0;
+    int of = nobody;
   };
 
   TaskTreeModel(std::int64_t begin, std::vector<FromOutside> events) : now_(begin), events_(std::move(events)) {}
 
   // ---- what comes ----
 
-  Own new_own() const {
-    Own own{.before = seen_requests(), .shields = shields_.size()};
+  Own new_own() {
+    Own own{.before = seen_requests(), .shields = shields_.size(), .id = next_own_++};
     if (own.before > 0 && pending_ == Pending::cancel) --own.before;
     return own;
   }
@@ -78,25 +81,36 @@ class TaskTreeModel {
   }
 
   void clear_pending() {
+    if (!cancel_behind_) pending_of_ = nobody;
     pending_ = std::exchange(cancel_behind_, false) ? Pending::cancel : Pending::nothing;
     pending_limit_ = nobody;
   }
 
   bool take_back(Own& own) {
     if (!std::exchange(own.sent, false)) return false;
+    const bool stands_for_others = requests_ > own.requests_as_sent;
     if (requests_ > 0) --requests_;
-    if (seen_requests() > own.before) return false;
-    if (pending_ == Pending::cancel) clear_pending();
-    return true;
+    const bool alone = seen_requests() <= own.before;
+    if (pending_ == Pending::cancel && (alone || (!stands_for_others && pending_of_ == own.id))) clear_pending();
+    return alone;
   }
 
-  /// Counted already. `scope`: shields around what the cancel belongs to.
-  void set_cancelled(std::size_t scope) {
+  /// The block cancels its task. What is open already stands for it too.
+  void send(Own& own) {
+    const bool alone = !has_open_cancel();
+    own.sent = true;
+    cancel(own.shields, alone ? own.id : nobody);
+    own.requests_as_sent = requests_;
+  }
+
+  /// Counted already. `scope`: shields around what the cancel belongs to. `of`: the block whose own it is.
+  void set_cancelled(std::size_t scope, int of = nobody) {
     if (shields_.size() > scope) {
       Shielding& shield = shields_.back();
-      if (++shield.requests == 1 || scope < shield.scope) shield.scope = scope;
+      if (++shield.requests == 1 || scope < shield.scope) shield.scope = scope, shield.of = of;
       return;
     }
+    if (pending_ != Pending::cancel || pending_limit_ != nobody) pending_of_ = of;
     pending_ = Pending::cancel;
     pending_limit_ = nobody;
     cancel_behind_ = false;
@@ -106,14 +120,16 @@ class TaskTreeModel {
   bool has_open_cancel() const { return pending_ == Pending::cancel || pending_ == Pending::passed_on || cancel_behind_; }
 
   /// A cancel comes; what the task awaits goes first when that is a gather.
-  void cancel(std::size_t scope) {
+  void cancel(std::size_t scope, int of = nobody) {
     ++requests_;
     if (!is_stopped() && shields_.size() <= scope && gathering_) {
       forwarded_ = true;
+      forwarded_of_ = of;
+      if (pending_ != Pending::passed_on || pending_limit_ != nobody) pending_of_ = of;
       pending_ = Pending::passed_on;
       pending_limit_ = nobody;
     } else {
-      set_cancelled(scope);
+      set_cancelled(scope, of);
     }
   }
 
@@ -127,6 +143,7 @@ class TaskTreeModel {
   }
   void put_throw_first() {
     if (pending_ == Pending::cancel || pending_ == Pending::passed_on) cancel_behind_ = true;
+    if (!cancel_behind_) pending_of_ = nobody;
     pending_ = Pending::thrown;
     pending_limit_ = nobody;
   }
@@ -144,24 +161,34 @@ class TaskTreeModel {
     limit.due = shields_.size() > limit.own.shields;
     if (limit.due) return;
     if (pending_limit_ != nobody) {
-      if (pending_limit_ < index) return;  // of one farther outside
+      if (pending_limit_ < index) return pass_inside_of_one_that_has(limit);
       withdraw(pending_limit_);
     }
     limit.due = pending_ == Pending::thrown;
-    if (pending_ == Pending::cancel && !limit.interrupts) {
-      limit.own.sent = true;
-      ++requests_;
-    }
+    if (pending_ == Pending::cancel && !limit.interrupts) send(limit.own);
     if (is_stopped()) return;
     if (limit.interrupts) {
       put_throw_first();
       pending_limit_ = index;
     } else {
       const bool alone = !has_open_cancel();
-      limit.own.sent = true;
-      cancel(limit.own.shields);
+      send(limit.own);
       if (alone && has_open_cancel()) pending_limit_ = index;
     }
+  }
+
+  /// One farther outside wins: what it was passed on to is asked again, or waited for no longer.
+  void pass_inside_of_one_that_has(Limit& limit) {
+    if (pending_ != Pending::passed_on) return;
+    if (limit.interrupts) {
+      pending_ = Pending::cancel;
+      return;
+    }
+    const int outer = pending_limit_;
+    const int of = pending_of_;
+    send(limit.own);
+    pending_limit_ = outer;
+    pending_of_ = of;
   }
 
   /// Of all that comes before `end`: the first in time happens, and it is that time. False: there is none.
@@ -186,8 +213,7 @@ class TaskTreeModel {
     } else if (group != nobody) {
       OfGroup& of = groups_[static_cast<std::size_t>(group)];
       of.time = never;
-      of.own.sent = true;
-      cancel(of.own.shields);
+      send(of.own);
     } else if (outside) {
       if (events_[next_event_++].is_cancel) {
         cancel(0);
@@ -202,6 +228,7 @@ class TaskTreeModel {
   Ending deliver() {
     const Pending pending = pending_;
     const int limit = pending_limit_;
+    delivered_of_ = pending_ == Pending::cancel ? pending_of_ : nobody;
     clear_pending();
     try_again();
     if (pending == Pending::cancel) return "cancelled";
@@ -295,25 +322,31 @@ class TaskTreeModel {
     const bool is_own = take_back(limit.own);
     if (pending_here) pending_limit_ = nobody;
     if (s.does == Does::task_timeout) return ending == "limit" + std::to_string(index) ? "timeout" : ending;
+    const bool others_wait = pending_ == Pending::cancel && pending_limit_ == nobody;
+    if (ending == "cancelled" && !is_own && delivered_of_ == limit.own.id && others_wait) return deliver();
     if (ending != "cancelled" || !is_own) return ending;
     return s.does == Does::timeout ? "timeout" : "value";
   }
 
   Ending ensure(const Statement& s) {
     const Ending body = act(s.parts[0]);
+    const int body_delivered_of = delivered_of_;
     shields_.push_back({});
     if (pending_limit_ != nobody) {
       withdraw(pending_limit_).due = true;
     } else if (pending_ == Pending::cancel) {
+      shields_.back() = {.requests = 1, .scope = shields_.size() - 1, .of = pending_of_};
       clear_pending();
-      shields_.back() = {.requests = 1, .scope = shields_.size() - 1};
     }
     const Ending clean_up = act(s.parts[1]);
     const Shielding shield = shields_.back();
     shields_.pop_back();
-    if (shield.requests > 0) set_cancelled(shield.scope);
+    if (shield.requests > 0) set_cancelled(shield.scope, shield.of);
     try_again();
-    if (clean_up == "value") return body;
+    if (clean_up == "value") {
+      delivered_of_ = body_delivered_of;
+      return body;
+    }
     return body == "value" || body == "cancelled" || clean_up == "cancelled" ? clean_up : "group";
   }
 
@@ -377,7 +410,8 @@ class TaskTreeModel {
     int failures_of_body = 0;
     bool alone = false;  // the body's failure came when nothing else had failed
     bool cancelled = false;
-    bool still_there = false;  // children that have been cancelled at this moment, and end in steps of their own
+    int cancelled_of = nobody;  // by the first of them
+    bool still_there = false;   // children that have been cancelled at this moment, and end in steps of their own
     Ending first_of_body;
     const auto failed_before = [&](std::int64_t time) {
       return std::count_if(all.begin(), all.end(), [&](const Child& c) { return is_failure(c.ending) && c.end <= time; });
@@ -394,7 +428,7 @@ class TaskTreeModel {
         last_failure_of_body = now_;
         ++failures_of_body;
       } else if (!take_back(own)) {
-        cancelled = true;
+        if (!std::exchange(cancelled, true)) cancelled_of = delivered_of_;
       }
     };
     if (child_fails <= now_) stop(child_fails);
@@ -421,9 +455,13 @@ class TaskTreeModel {
     note(all);
     const auto failures = failures_of_body + failed_before(never - 1);
     if (failures > 0) {
-      if (cancelled && seen_requests() > own.before) set_cancelled(own.shields);
+      if (cancelled && seen_requests() > own.before) {
+        pending_of_ = nobody;
+        set_cancelled(own.shields);
+      }
       return alone && failures == 1 ? first_of_body : "group";
     }
+    delivered_of_ = cancelled_of;
     return cancelled ? "cancelled" : body == "value" || body == "cancelled" ? "value" : body;
   }
 
@@ -432,6 +470,7 @@ class TaskTreeModel {
     std::vector<std::int64_t> cancels;
     std::vector<Child> all = children(s, 0, begin);
     bool is_cancelled = false;
+    int cancelled_of = nobody;
     bool still_there = false;  // those that have been cancelled at this moment, and end in steps of their own
     bool aborts = false;
     const auto cancel_all = [&] {
@@ -457,6 +496,7 @@ class TaskTreeModel {
       const bool came = ((end > now_ || still_there) && limit_at_once()) || next_comes(end);
       gathering_ = false;
       if (forwarded_) {
+        if (!is_cancelled) cancelled_of = forwarded_of_;
         cancel_all();
       } else if (!came) {
         now_ = std::max(now_, end);
@@ -473,7 +513,10 @@ class TaskTreeModel {
       clear_pending();
       try_again();
     }
-    if (is_cancelled) return "cancelled";
+    if (is_cancelled) {
+      delivered_of_ = cancelled_of;
+      return "cancelled";
+    }
     const std::int64_t failure = first_failure(all);
     for (const Child& one : all) {
       if (is_failure(one.ending) && one.end == failure) return one.ending;
@@ -489,6 +532,10 @@ class TaskTreeModel {
   int requests_ = 0;
   Pending pending_ = Pending::nothing;
   int pending_limit_ = nobody;
+  int next_own_ = 0;
+  int pending_of_ = nobody;     // whose own the cancel is that is pending, passed on or behind: of this block
+  int delivered_of_ = nobody;   // and the one that was delivered last
+  int forwarded_of_ = nobody;
   bool cancel_behind_ = false;  // of a throw
   bool gathering_ = false;
   bool forwarded_ = false;
