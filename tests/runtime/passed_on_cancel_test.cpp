@@ -257,19 +257,21 @@ TEST_F(PassedOnCancel, of_a_limit_comes_behind_a_throw) {
   EXPECT_EQ(seen.at(1), "cancelled a time limit has passed");
 }
 
+/// Within 2 ms, also when an interrupt comes.
+Coro<void> awaits_it_again(PriorityTask<int> child) {
+  co_await timeout(2ms, [&]() -> Coro<void> {
+    bool again = false;
+    try {
+      co_await child;
+    } catch (const InterruptException&) {
+      again = true;
+    }
+    if (again) co_await child;
+  });
+}
+
 TEST_F(PassedOnCancel, of_a_limit_does_not_leave_its_block_when_what_it_has_ended_is_awaited_again) {
-  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
-    co_await timeout(2ms, [&]() -> Coro<void> {
-      bool again = false;
-      try {
-        co_await child;
-      } catch (const InterruptException&) {
-        again = true;
-      }
-      if (again) co_await child;
-    });
-  };
-  run(leaves_slowly(0ms), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+  run(leaves_slowly(0ms), awaits_it_again, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
     victim.set_priority(5);
     while (!child.done()) co_await sleep(1ms);
     task_throw(victim, InterruptException("first"));
@@ -278,18 +280,7 @@ TEST_F(PassedOnCancel, of_a_limit_does_not_leave_its_block_when_what_it_has_ende
 }
 
 TEST_F(PassedOnCancel, of_a_limit_is_not_sent_again_to_what_is_awaited_again) {
-  const auto limited = [](PriorityTask<int> child) -> Coro<void> {
-    co_await timeout(2ms, [&]() -> Coro<void> {
-      bool again = false;
-      try {
-        co_await child;
-      } catch (const InterruptException&) {
-        again = true;
-      }
-      if (again) co_await child;
-    });
-  };
-  run(leaves_slowly(20ms), limited, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
+  run(leaves_slowly(20ms), awaits_it_again, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
     co_await sleep(5ms);
     task_throw(victim, InterruptException("first"));
     co_await sleep(5ms);
