@@ -58,13 +58,15 @@ class TimeLimit : private Timer {
   /// Of the block around this one that has a limit; null when there is none.
   const TimeLimit* outer() const noexcept { return outer_; }
 
-  /// The end of the block, which this leaves. True when it is the limit's own, and nobody else has cancelled the task. A cancel
-  /// of others that the task has not met yet takes its place: it is thrown.
+  /// The end of the block. True when a cancel was sent, and nobody else has cancelled the task: a `Cancelled` that leaves the block
+  /// is the limit's own.
+  bool end() noexcept;
+
+  /// The same, as this leaves the block. A cancel of others that the task has not met yet takes the place of the limit's own: it is
+  /// thrown.
   bool end(const Cancelled& leaving);
 
  private:
-  bool end() noexcept;
-
   friend class Loop;
   friend class Shield;
   friend class detail::OwnCancel;
