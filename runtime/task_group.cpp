@@ -91,12 +91,21 @@ void TaskGroup::free_members() {
 }
 
 namespace {
-/// Of no block: who sent it can't take it back, for it stands for others as well.
-std::exception_ptr of_several(const std::exception_ptr& error) {
+std::exception_ptr cause_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Cancelled& cancelled) {
-    return std::make_exception_ptr(Cancelled(cancelled.message(), cancelled.cause()));
+    return cancelled.cause();
+  }
+}
+
+/// Of no block: who sent it can't take it back, for it stands for others as well, and has their cause when it has none.
+std::exception_ptr of_several(const std::exception_ptr& error, const std::exception_ptr& cause_of_others = nullptr) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Cancelled& cancelled) {
+    const std::exception_ptr& cause = cancelled.cause() != nullptr ? cancelled.cause() : cause_of_others;
+    return std::make_exception_ptr(Cancelled(cancelled.message(), cause));
   }
 }
 }  // namespace
@@ -112,7 +121,7 @@ void TaskGroup::body_failed() noexcept {
     // A child's failure may come again, out of the body that awaits it.
     if (std::find(failures_.begin(), failures_.end(), error) == failures_.end()) failures_.push_back(error);
   } else {
-    if (!cancel_body_.take_back() && !cancelled_) cancelled_ = error;
+    if (!cancel_body_.take_back()) cancelled_ = cancelled_ ? of_several(cancelled_, cause_of(error)) : error;
     add_overtaken();
     if (cancelled_ && !failures_.empty()) cancelled_ = of_several(cancelled_);
   }

@@ -298,7 +298,7 @@ TEST(TaskGroup, a_throw_whose_place_its_own_cancel_took_is_a_failure_also_when_a
   }());
 }
 
-TEST(TaskGroup, the_first_of_several_cancels_comes_out_of_it) {
+TEST(TaskGroup, the_first_of_several_cancels_comes_out_of_it_with_what_caused_any) {
   Sim sim;
   sim.run([]() -> Coro<void> {
     const auto victim = create_task([]() -> Coro<void> {
@@ -311,14 +311,21 @@ TEST(TaskGroup, the_first_of_several_cancels_comes_out_of_it) {
     co_await sleep(1ms);
     victim.cancel("one");
     co_await sleep(1ms);
+    task_throw(victim, InterruptException("first"));
     victim.cancel("two");
     std::string message;
+    std::exception_ptr cause;
     try {
       co_await victim;
     } catch (const Cancelled& cancelled) {
       message = cancelled.message();
+      cause = cancelled.cause();
     }
     EXPECT_EQ(message, "one");
+    EXPECT_NE(cause, nullptr) << "of the throw that the second one took the place of";
+    if (cause != nullptr) {
+      EXPECT_THROW(std::rethrow_exception(cause), InterruptException);
+    }
   }());
 }
 
