@@ -100,7 +100,7 @@ std::exception_ptr cause_of(const std::exception_ptr& error) {
 }
 
 /// Of no block: who sent it can't take it back, for it stands for others as well, and has their cause when it has none.
-std::exception_ptr of_several(const std::exception_ptr& error, const std::exception_ptr& cause_of_others = nullptr) {
+std::exception_ptr of_several(const std::exception_ptr& error, const std::exception_ptr& cause_of_others) {
   try {
     std::rethrow_exception(error);
   } catch (const Cancelled& cancelled) {
@@ -123,7 +123,6 @@ void TaskGroup::body_failed() noexcept {
   } else {
     if (!cancel_body_.take_back()) cancelled_ = cancelled_ ? of_several(cancelled_, cause_of(error)) : error;
     add_overtaken();
-    if (cancelled_ && !failures_.empty()) cancelled_ = of_several(cancelled_);
   }
   if (!closed_) cancel("the body of the group has ended with an exception");
 }

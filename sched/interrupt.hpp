@@ -61,7 +61,8 @@ std::exception_ptr as_exception(E&& error) {
 }  // namespace detail
 
 /// Makes `task` ready with `error` pending: it is thrown at its suspension, at the first line when it has not begun.
-/// A later throw replaces an undelivered one.
+/// A later throw replaces an undelivered one. A cancel that the task's wait has passed on, and that is not answered yet, is
+/// pending behind it.
 /// Errors: InvalidStateError when the task is done, is the current one or one that is starting it eagerly, has an
 /// undelivered cancel, or belongs to another thread.
 template <class E>

@@ -46,6 +46,7 @@ class OwnCancel;
 void end_lending(Holding& holding, Task& owner) noexcept;
 void list_holding(Holding& holding, Task& owner) noexcept;
 void unlist_holding(Holding& holding, Task& owner) noexcept;
+
 /// What few tasks have.
 struct TaskExtras;
 }  // namespace detail

@@ -92,6 +92,14 @@ class PassedOnCancel : public ::testing::Test {
 
 Coro<void> awaits_it(PriorityTask<int> child) { co_await child; }
 
+/// The interrupt comes while the child cleans up.
+Coro<void> cancel_and_interrupt(TaskRef victim, PriorityTask<int> child) {
+  victim.cancel("one");
+  co_await sleep(1ms);
+  EXPECT_EQ(co_await task_interrupt(victim, InterruptException("first")), InterruptOutcome::delivered);
+  EXPECT_FALSE(child.done());
+}
+
 TEST_F(PassedOnCancel, comes_behind_a_throw_that_ends_the_wait) {
   run(leaves_slowly(5ms), awaits_it, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
     victim.cancel("one");
@@ -105,12 +113,7 @@ TEST_F(PassedOnCancel, comes_behind_a_throw_that_ends_the_wait) {
 }
 
 TEST_F(PassedOnCancel, comes_behind_an_interrupt_while_the_awaited_task_cleans_up) {
-  run(leaves_slowly(5ms), awaits_it, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
-    victim.cancel("one");
-    co_await sleep(1ms);
-    EXPECT_EQ(co_await task_interrupt(victim, InterruptException("first")), InterruptOutcome::delivered);
-    EXPECT_FALSE(child.done());
-  });
+  run(leaves_slowly(5ms), awaits_it, cancel_and_interrupt);
   EXPECT_EQ(seen, (Order{"interrupt first", "cancelled one", "a value"}));
 }
 
@@ -201,12 +204,7 @@ TEST_F(PassedOnCancel, is_withdrawn_by_uncancel_before_and_behind_the_throw) {
 
 TEST_F(PassedOnCancel, comes_behind_an_interrupt_of_a_gather) {
   const auto gathers = [](PriorityTask<int> child) -> Coro<void> { co_await gather(std::move(child), leaves_slowly(2ms)); };
-  run(leaves_slowly(5ms), gathers, [](TaskRef victim, PriorityTask<int> child) -> Coro<void> {
-    victim.cancel("one");
-    co_await sleep(1ms);
-    EXPECT_EQ(co_await task_interrupt(victim, InterruptException("first")), InterruptOutcome::delivered);
-    EXPECT_FALSE(child.done());
-  });
+  run(leaves_slowly(5ms), gathers, cancel_and_interrupt);
   EXPECT_EQ(seen, (Order{"interrupt first", "cancelled one", "a value"}));
 }
 
