@@ -38,8 +38,6 @@ constexpr unsigned mode_flags(UringMode mode) noexcept {
     case UringMode::deferred:
       return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
              IORING_SETUP_SUBMIT_ALL;
-    case UringMode::cooperative:
-      return IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL;
     case UringMode::plain:
       return 0;
   }
@@ -180,8 +178,7 @@ void UringDriver::set_up(const UringOptions& options) {
   if ((ring_->uring.features & IORING_FEAT_CQE_SKIP) != 0) quiet_flag_ = IOSQE_CQE_SKIP_SUCCESS;
   auto& sq = ring_->uring.sq;
   for (unsigned i = 0; i < sq.ring_entries; ++i) sq.array[i] = i;
-  auto& cq = ring_->uring.cq;
-  look_ = {sq.kflags, IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW, cq.ktail, cq.khead};
+  set_look();
   keeps_real_time_ = true;
 }
 
@@ -213,9 +210,7 @@ void UringDriver::probe() {
 
 std::string UringDriver::describe() const {
   std::string text = "io_uring (";
-  text += mode_ == UringMode::deferred      ? "deferred completions"
-          : mode_ == UringMode::cooperative ? "cooperative completions"
-                                            : "default set-up";
+  text += mode_ == UringMode::deferred ? "deferred completions" : "default set-up";
   text += ", " + std::to_string(ring_->uring.sq.ring_entries) + " entries";
   if (registered_) text += ", registered ring";
   if (absolute_waits_) text += ", absolute waits";
@@ -236,14 +231,14 @@ void UringDriver::start(Operation& operation, const Urgency& urgency) {
   slot(operation) = new_slot;
   begin(operation, urgency);
   queue_.push(operation);
-  queued_urgency_ = queue_.best();
+  set_queued_urgency(queue_.best());
 }
 
 bool UringDriver::withdraw(Operation& operation) noexcept {
   contract(operation.in_flight(), "only an operation in flight is withdrawn or cancelled");
   if (!is_queued(operation)) return false;
   queue_.erase(operation);
-  queued_urgency_ = queue_.best();
+  set_queued_urgency(queue_.best());
   table_.erase(slot(operation));
   set_idle(operation);
   return true;
@@ -272,7 +267,7 @@ void UringDriver::fill_ring() noexcept {
   unsigned room = ring_->room();
   queue_.arrange(room);
   for (; room != 0 && !queue_.empty(); --room) fill(*queue_.pop());
-  queued_urgency_ = queue_.best();
+  set_queued_urgency(queue_.best());
 }
 
 void UringDriver::fill(Operation& operation) noexcept {
@@ -357,6 +352,7 @@ int UringDriver::enter(unsigned min_complete, unsigned flags, std::int64_t deadl
                              reinterpret_cast<sigset_t*>(&argument), sizeof(argument));
   }
   counters_.submissions += to_submit - ring_->unsubmitted();
+  set_look();
   return answer;
 }
 
@@ -462,9 +458,20 @@ void UringDriver::arm_tick(std::int64_t deadline_ns) noexcept {
 
 // ---- from the kernel ----
 
-bool UringDriver::work_flagged() const noexcept {
-  return (__atomic_load_n(look_.flags, __ATOMIC_RELAXED) & look_.mask) != 0;
+/// With deferred completions the kernel adds to the queue only while we are in it, and says in its flags that it would like
+/// to; else the tail moves by itself, and a full queue moves it no more.
+void UringDriver::set_look() noexcept {
+  const auto& cq = ring_->uring.cq;
+  const unsigned head = *cq.khead;
+  if (mode_ != UringMode::deferred) {
+    look_ = work_flagged() ? something_came : Look{cq.ktail, head};
+  } else {
+    look_ = io_uring_smp_load_acquire(cq.ktail) != head ? something_came : Look{ring_->uring.sq.kflags, 0};
+  }
 }
+
+/// The kernel has completions that are not in the queue yet.
+bool UringDriver::work_flagged() const noexcept { return __atomic_load_n(ring_->uring.sq.kflags, __ATOMIC_RELAXED) != 0; }
 
 void UringDriver::harvest(std::int64_t budget_ns) {
   reap();
@@ -493,6 +500,7 @@ void UringDriver::reap() noexcept {
     handle(completion.user_data, completion.res, completion.flags);
   } while (head != tail);
   io_uring_smp_store_release(cq.khead, head);
+  set_look();
 }
 
 void UringDriver::handle(std::uint64_t user_data, int result, unsigned flags) noexcept {

@@ -46,9 +46,8 @@ class IoUringUnavailable : public std::system_error {
 
 /// How completions come; each needs a newer kernel than the one below it.
 enum class UringMode : std::uint8_t {
-  deferred,     ///< when the loop asks, and a flag in memory says that there are some (Linux 6.1)
-  cooperative,  ///< at the loop's next system call, with the same flag (5.19)
-  plain,        ///< when the kernel likes (5.13)
+  deferred,  ///< when the loop asks, and a flag in memory says that there are some (Linux 6.1)
+  plain,     ///< when the kernel likes (5.13)
 };
 
 struct UringOptions {
@@ -94,6 +93,7 @@ class UringDriver final : public IoDriver {
   int enter(unsigned min_complete, unsigned flags, std::int64_t deadline_ns = no_deadline) noexcept;
   int enter_working(unsigned min_complete, unsigned flags, std::int64_t deadline_ns = no_deadline) noexcept;
   void sleep_until(std::int64_t deadline_ns, std::int64_t now_ns) noexcept;
+  void set_look() noexcept;
   bool work_flagged() const noexcept;
   void reap() noexcept;
   void handle(std::uint64_t user_data, int result, unsigned flags) noexcept;

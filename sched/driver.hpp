@@ -5,6 +5,7 @@
 // 1. All calls but `wake` come from the loop's thread.
 // 2. Nothing that a driver does runs user code: a completion makes an entry ready, and the loop goes on.
 // 3. Before it delivers completions a driver brings the loop's clock up to date: what they make ready is ready now.
+// 4. What waits to be submitted is told to the loop, which asks before each step until nothing does.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +21,15 @@ class Driver {
 
   virtual ~Driver() = default;
 
-  /// Looked at between every two steps: three loads, no call. Not 0 when completions may be there.
-  unsigned look() const noexcept {
-    return (load(look_.flags) & look_.mask) | (load(look_.tail) ^ load(look_.head));
-  }
+  /// Looked at between every two steps: a load of what others write, no call. Not 0 when completions may be there.
+  unsigned look() const noexcept { return __atomic_load_n(look_.word, __ATOMIC_RELAXED) ^ look_.quiet; }
   bool completions_pending() const noexcept { return look() != 0; }
 
+  /// True when something queued has not been submitted.
+  bool holds_anything() const noexcept { return !queued_urgency_.is_none(); }
+
   /// True when something queued by a more urgent task than `next` has not been submitted.
-  bool holds_more_urgent_than(const Urgency& next) const noexcept {
-    // Without anything queued the next task's urgency, in its second cache line, is not looked at.
-    return !queued_urgency_.is_none() && more_urgent(queued_urgency_, next);
-  }
+  bool holds_more_urgent_than(const Urgency& next) const noexcept { return more_urgent(queued_urgency_, next); }
 
   /// The clock of all timers: monotonic, nanoseconds.
   virtual std::int64_t now_ns() noexcept = 0;
@@ -38,8 +37,12 @@ class Driver {
   /// True when that is the time by which processors run; false: a test's.
   bool keeps_real_time() const noexcept { return keeps_real_time_; }
 
-  /// The loop's cached clock, for `bring_clock_up_to_date`; null: none.
-  void keep_time(std::int64_t* loop_clock_ns) noexcept { loop_clock_ns_ = loop_clock_ns; }
+  /// What the loop lets its driver write: its cached clock, and `attend_at`, which becomes 0 when something is queued to be
+  /// submitted. Null: there is no loop any more.
+  void serve(std::int64_t* loop_clock_ns, std::uint64_t* attend_at) noexcept {
+    loop_clock_ns_ = loop_clock_ns;
+    attend_at_ = attend_at;
+  }
 
   /// Takes completions until none is left or `budget_ns` is used up.
   virtual void harvest(std::int64_t budget_ns) = 0;
@@ -59,28 +62,33 @@ class Driver {
   virtual void wake() noexcept = 0;
 
  protected:
-  /// Words that change when a completion may be there: `(flags & mask) != 0` or `tail != head`.
+  /// While the word is not `quiet`, a completion may be there.
   struct Look {
-    const unsigned* flags;
-    unsigned mask;
-    const unsigned* tail;
-    const unsigned* head;
+    const unsigned* word;
+    unsigned quiet;
   };
-  Look look_{};
+  static constexpr unsigned no_word = 0;
+  static constexpr Look nothing_comes{&no_word, 0};
+  static constexpr Look something_came{&no_word, 1};
+  Look look_ = nothing_comes;
 
   void bring_clock_up_to_date() noexcept {
     if (loop_clock_ns_ != nullptr) *loop_clock_ns_ = now_ns();
   }
 
   /// The best urgency among what is queued and not submitted; Urgency::none() when nothing is.
-  Urgency queued_urgency_ = Urgency::none();
+  const Urgency& queued_urgency() const noexcept { return queued_urgency_; }
+  void set_queued_urgency(const Urgency& best) noexcept {
+    queued_urgency_ = best;
+    if (holds_anything() && attend_at_ != nullptr) *attend_at_ = 0;
+  }
 
   bool keeps_real_time_ = false;
 
  private:
+  Urgency queued_urgency_ = Urgency::none();
   std::int64_t* loop_clock_ns_ = nullptr;
-
-  static unsigned load(const unsigned* word) noexcept { return __atomic_load_n(word, __ATOMIC_RELAXED); }
+  std::uint64_t* attend_at_ = nullptr;
 };
 
 }  // namespace heirloop

@@ -57,7 +57,7 @@ Loop::Loop(Driver& driver, const LoopOptions& options)
   special_creation_ = options.eager_tasks;
   now_ns_ = driver_.now_ns();
   life_ = new detail::LoopLife(*this);  // last: options that are refused leave nothing behind
-  driver_.keep_time(&now_ns_);
+  driver_.serve(&now_ns_, &attend_at_);
 }
 
 Loop::~Loop() {
@@ -67,7 +67,7 @@ Loop::~Loop() {
     timers_.remove(*timer);
     if (timer->fires_by(TimedCall::due)) static_cast<TimedCall*>(timer)->dispose();
   }
-  driver_.keep_time(nullptr);
+  driver_.serve(nullptr, nullptr);
   life_->loop = nullptr;
   life_->let_go();
 }
@@ -97,16 +97,29 @@ void Loop::wrong_thread() {
 // ---- the turn ----
 
 inline void Loop::turn() {
-  if ((driver_.look() | inbox_.look()) != 0) [[unlikely]] take_what_came();
-  if (--until_refresh_ == 0) [[unlikely]] refresh();
+  if ((driver_.look() | inbox_.look()) != 0 || dispatches_ >= attend_at_) [[unlikely]] return attend();
   Entry* entry = ready_.pop();
-  if (entry == nullptr) [[unlikely]] {
-    sleep();
-    return;
-  }
-  if (driver_.holds_more_urgent_than(entry->urgency())) [[unlikely]] driver_.submit();
-  if (watched_) [[unlikely]] return dispatch_watched(*entry);
+  if (entry == nullptr) [[unlikely]] return sleep();
   dispatch(*entry);
+}
+
+/// A turn in which there is more to see to than the next entry.
+void Loop::attend() {
+  leave_step();
+  if ((driver_.look() | inbox_.look()) != 0) take_what_came();
+  if (dispatches_ >= refresh_at_) refresh();
+  Entry* entry = ready_.pop();
+  if (entry == nullptr) return sleep();
+  if (driver_.holds_anything() && driver_.holds_more_urgent_than(entry->urgency())) driver_.submit();
+  attend_at_ = watched_ || driver_.holds_anything() ? 0 : refresh_at_;
+  if (watched_) return dispatch_watched(*entry);
+  dispatch(*entry);
+}
+
+/// What is done between two steps is nobody's. Steps that follow each other at once do without.
+void Loop::leave_step() noexcept {
+  this_thread.task = nullptr;
+  step_ = nullptr;
 }
 
 inline void Loop::dispatch(Entry& entry) {
@@ -117,7 +130,6 @@ inline void Loop::dispatch(Entry& entry) {
   } else {
     run_callback(static_cast<Callback&>(entry));
   }
-  step_ = nullptr;
 }
 
 /// One step: the trampoline resumes frame after frame until the task suspends or ends. `resume_` is the frame that runs.
@@ -129,14 +141,14 @@ inline void Loop::run_task(Task& task) {
   for (;;) {
     frame.resume();
     if (task.state_ < TaskState::running) [[likely]] break;
-    const std::coroutine_handle<> next = std::exchange(this_thread.next, nullptr);
+    const std::coroutine_handle<> next = this_thread.next;
+    this_thread.next = nullptr;
     if (!next) {
       task_ended(task, frame);
       break;
     }
     task.resume_ = frame = next;
   }
-  this_thread.task = nullptr;
 }
 
 /// As dispatch, for an observer and the limit of a step.
@@ -155,6 +167,7 @@ void Loop::dispatch_watched(Entry& entry) {
       log_slow_step(task, took_ns);
     }
   }
+  leave_step();
   if (observer != nullptr && observer == observer_) observer->step_ended();
 }
 
@@ -183,7 +196,7 @@ void Loop::set_policy(std::unique_ptr<Policy> policy) {
 void Loop::take_what_came() {
   if (driver_.look() != 0) {
     driver_.harvest(options_.step_budget.count());
-    until_refresh_ = 1;
+    refresh_before_next();
   }
   if (inbox_.look() != 0) take_posts();
 }
@@ -264,6 +277,7 @@ void Loop::end_tasks(std::uint64_t& told) {
   const Deadline deadline(*this, "its cancel");
   turn_until([&] {
     if (told != next_task_id_) {
+      leave_step();
       for (Task* task = tasks_.first(); task != nullptr && task->id_ >= told; task = TaskList::behind(*task)) {
         cancel(*task, "the loop ends");
       }
@@ -320,6 +334,7 @@ void Loop::run_nested(Task& task) {
 }
 
 void Loop::run_callback(Callback& callback) noexcept {
+  this_thread.task = nullptr;
   std::swap(detail::thread_context, callback.context().word);
   try {
     callback();
@@ -331,7 +346,7 @@ void Loop::run_callback(Callback& callback) noexcept {
 }
 
 void Loop::refresh() {
-  until_refresh_ = refresh_interval;
+  refresh_at_ = dispatches_ + refresh_interval;
   now_ns_ = driver_.now_ns();
   if (timers_.has_undated()) timers_.date_all(now_ns_);
   if (timers_.next_deadline() <= now_ns_) timers_.fire_due(now_ns_);
@@ -346,10 +361,11 @@ void Loop::refresh() {
 
 /// Publish "asleep", look again, then one system call.
 void Loop::sleep() {
+  leave_step();
   asleep_.store(true, std::memory_order_seq_cst);
   if (!inbox_.any_ordered()) driver_.wait(timers_.next_deadline());
   asleep_.store(false, std::memory_order_relaxed);
-  until_refresh_ = 1;
+  refresh_before_next();
 }
 
 void Loop::take_posts() noexcept {

@@ -149,6 +149,7 @@ class Loop {
   void set_observer(StepObserver* observer) noexcept {
     observer_ = observer;
     watched_ = observer != nullptr || options_.slow_step.has_value();
+    attend_at_ = 0;
   }
 
   /// The cached clock, ns.
@@ -219,7 +220,7 @@ class Loop {
   /// Sets a timer from a relative time; it is dated before the next step.
   void set_timer_after(Timer& timer, std::int64_t span_ns) noexcept {
     timers_.set_after(timer, span_ns);
-    until_refresh_ = 1;
+    refresh_before_next();
   }
 
   /// The deadline of a timer that is set, or was the last time; one that was set by a span in this step is dated now.
@@ -228,7 +229,7 @@ class Loop {
   /// Sets a timer to a deadline of the loop's clock.
   void set_timer_at(Timer& timer, std::int64_t deadline_ns) {
     timers_.set_at(timer, deadline_ns);
-    until_refresh_ = 1;
+    refresh_before_next();
   }
 
   // ---- tasks ----
@@ -458,8 +459,11 @@ class Loop {
   void run_nested(Task& task);
   void run_callback(Callback& callback) noexcept;
   void sleep();
+  void attend();
+  void leave_step() noexcept;
   void take_what_came();
   void refresh();
+  void refresh_before_next() noexcept { refresh_at_ = attend_at_ = 0; }
   void post_callback(Callback& callback, double priority);
   void push_post(Callback& callback) noexcept;
   bool should_yield_after_all(bool looks_at_clock) noexcept;
@@ -520,10 +524,11 @@ class Loop {
 
   std::int64_t now_ns_ = 0;
   std::int64_t armed_tick_ns_ = Driver::no_deadline;
-  unsigned until_refresh_ = 1;  // steps; 1: before the next one
 
   std::uint64_t dispatches_ = 0;
-  Entry* step_ = nullptr;  // whose step this is, null between two; an eager start runs in its starter's
+  std::uint64_t refresh_at_ = 0;  // so many dispatches; 0: before the next
+  std::uint64_t attend_at_ = 0;   // as Driver::serve; not later than `refresh_at_`, and 0 while a step is watched
+  Entry* step_ = nullptr;  // whose step this is; of no meaning between two; an eager start runs in its starter's
   std::uint64_t not_preceded_at_ = 0;  // the changes as the queue said so; each of them only grows, so the sum tells all
   unsigned checkpoints_ = 0;
   unsigned unblocked_ = 0;

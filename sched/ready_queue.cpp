@@ -235,6 +235,8 @@ void ReadyQueue::make_room(Level& level) {
   delete[] level.ring;
   level.ring = ring;
   level.mask = larger - 1;
+  slots_ += larger - capacity;
+  spread_ = slots_ > spread_slots;
 }
 
 void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_t now_ns) {

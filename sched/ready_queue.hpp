@@ -282,7 +282,7 @@ class ReadyQueue {
     bool told = false;  // the policy knows that it has entries
   };
 
-  static constexpr std::uint32_t large_ring = 128;  // entries; what fewer tasks touch fits into the nearest cache
+  static constexpr std::size_t spread_slots = 4096;  // what fewer tasks touch lies in the processor's own caches
   static constexpr std::uint64_t given_up = ~std::uint64_t{0};  // a ticket that no entry has
   static constexpr std::int64_t given_up_id = std::numeric_limits<std::int64_t>::min();
   static constexpr std::int64_t nothing = std::numeric_limits<std::int64_t>::max();
@@ -303,10 +303,10 @@ class ReadyQueue {
     entry.place_ = Entry::Place::ring;
   }
 
-  static void take(Level& level, Entry& entry) noexcept {
+  void take(Level& level, Entry& entry) const noexcept {
     level.at(level.head++) = nullptr;
     entry.place_ = Entry::Place::none;
-    if (level.mask >= large_ring) {
+    if (spread_) {
       // Among many scattered tasks each cache miss would wait for the one before it: ask for the entries ahead now, and
       // a little later, when they have come, for their frames.
       __builtin_prefetch(level.at(level.head + 24));
@@ -319,7 +319,7 @@ class ReadyQueue {
   }
 
   void append_rarely(Level& level, Entry& entry);
-  static void make_room(Level& level);
+  void make_room(Level& level);
   void place(Entry& entry);
   void push_on_heap(Part& part, Entry& entry);
   Level* level_for(Entry& entry, std::uint32_t part);
@@ -346,6 +346,7 @@ class ReadyQueue {
   Level* current_ = nullptr;
   std::int64_t other_key_ = nothing;
   std::int64_t time_mask_ = 0;
+  bool spread_ = false;  // more than `spread_slots`
   std::uint64_t arrivals_ = 0;
   std::uint64_t moves_ = 0;  // of ready entries to another place
   detail::PositionalList positional_;
@@ -353,6 +354,7 @@ class ReadyQueue {
   Level no_level_;  // the current one between the turns of a policy that divides: always empty
   Level levels_[max_levels];
   std::uint32_t levels_used_ = 0;
+  std::size_t slots_ = 0;          // of all rings
   std::uint64_t live_levels_ = 0;  // may still show an emptied current level
   std::int64_t head_key_[max_levels] = {};
   std::uint64_t tickets_ = 0;

@@ -5,7 +5,7 @@
 
 namespace heirloop::testing {
 
-SimDriver::SimDriver() { look_ = {&due_, ~0U, &zero_, &zero_}; }
+SimDriver::SimDriver() { look_ = {&due_, 0}; }
 
 void SimDriver::advance(std::chrono::nanoseconds span) {
   if (span.count() < 0) throw std::invalid_argument("virtual time does not run backwards");

@@ -73,7 +73,6 @@ class SimDriver final : public Driver {
   std::mt19937_64 random_;
   std::atomic<bool> woken_{false};
   unsigned due_ = 0;   // the words that the loop looks at
-  unsigned zero_ = 0;
   std::priority_queue<Event, std::vector<Event>, Later> events_;
 };
 

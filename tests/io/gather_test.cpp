@@ -229,7 +229,7 @@ TEST_F(GatherOnARing, is_woken_from_another_thread) {
 
 TEST_F(GatherOnARing, is_off_where_asked_or_not_possible) {
   EXPECT_EQ(UringDriver({.gather_ns = 999}).describe().find("gathering"), std::string::npos);
-  EXPECT_EQ(UringDriver({.best_mode = UringMode::cooperative}).describe().find("gathering"), std::string::npos);
+  EXPECT_EQ(UringDriver({.best_mode = UringMode::plain}).describe().find("gathering"), std::string::npos);
 }
 
 }  // namespace

@@ -20,7 +20,6 @@ namespace {
 /// Sleeps on a condition variable until it is woken; counts how often.
 class BlockingDriver final : public Driver {
  public:
-  BlockingDriver() { look_ = {&zero_, 0, &zero_, &zero_}; }
 
   std::int64_t now_ns() noexcept override { return ++now_ns_; }
   void harvest(std::int64_t) override {}
@@ -49,7 +48,6 @@ class BlockingDriver final : public Driver {
   bool woken_ = false;
   std::size_t wakes_ = 0;
   std::int64_t now_ns_ = 0;
-  unsigned zero_ = 0;
 };
 
 /// Blocks until it is told to go on, from a posted function.

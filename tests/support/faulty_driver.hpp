@@ -166,7 +166,7 @@ class FaultyDriver final : public IoDriver {
   /// What a driver keeps for itself and its heirs, of the inner one.
   struct Inner : Driver {
     static auto look(const Driver& driver) noexcept { return driver.*(&Inner::look_); }
-    static Urgency queued(const Driver& driver) noexcept { return driver.*(&Inner::queued_urgency_); }
+    static const Urgency& queued(const Driver& driver) noexcept { return (driver.*(&Inner::queued_urgency))(); }
   };
 
   bool chance(double share) { return share > 0 && std::uniform_real_distribution<double>(0, 1)(random_) < share; }
@@ -309,9 +309,9 @@ class FaultyDriver final : public IoDriver {
   /// What the loop looks at without a call is the inner driver's, or says "come": something is held, or somebody watches.
   void after_inner() noexcept {
     counters_ = inner_.counters();
-    queued_urgency_ = Inner::queued(inner_);
+    set_queued_urgency(Inner::queued(inner_));
     look_ = Inner::look(inner_);
-    if (!held_.empty() || watch_) look_ = {&one_, ~0U, &zero_, &zero_};
+    if (!held_.empty() || watch_) look_ = something_came;
   }
 
   Faults faults_;
@@ -325,8 +325,6 @@ class FaultyDriver final : public IoDriver {
   std::size_t live_ = 0;
   bool ending_ = false;
   std::function<void()> watch_;
-  unsigned one_ = 1;
-  unsigned zero_ = 0;
   std::unique_ptr<UringDriver> ring_;
   UringDriver& inner_;  // also while its destructor runs
 };

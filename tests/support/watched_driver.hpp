@@ -10,9 +10,7 @@ namespace heirloop::testing {
 
 class WatchedDriver final : public Driver {
  public:
-  explicit WatchedDriver(std::function<void()> watch) : watch_(std::move(watch)) {
-    look_ = {&one_, ~0U, &zero_, &zero_};
-  }
+  explicit WatchedDriver(std::function<void()> watch) : watch_(std::move(watch)) { look_ = something_came; }
 
   SimDriver& sim() noexcept { return sim_; }
 
@@ -29,8 +27,6 @@ class WatchedDriver final : public Driver {
  private:
   SimDriver sim_;
   std::function<void()> watch_;
-  unsigned one_ = 1;
-  unsigned zero_ = 0;
 };
 
 }  // namespace heirloop::testing
