@@ -59,7 +59,6 @@ class Entry {
 
   // A task's own.
   std::coroutine_handle<> resume_;  // its leaf frame, where it goes on; null in handles
-  Wait* wait_ = nullptr;
   TaskState state_ = TaskState::created;
   Pending pending_ = Pending::nothing;
 
@@ -75,6 +74,11 @@ class Entry {
   Place place_ = Place::none;
   // Set as it becomes ready.
   std::uint32_t slot_;         // position in the ring, index in the heap; in the positional list: the gap
+
+ protected:
+  Wait* wait_ = nullptr;  // a task's; not beside `resume_`: g++ 12 would put both into one register first
+
+ private:
   std::int64_t key_;           // of a positional entry: the time of becoming ready
   union {
     std::int64_t ready_time_;  // ns; kept when the entry is re-keyed

@@ -231,15 +231,18 @@ struct Inheritance {
       task->base_ = task->urgency_at(task->base_.priority);
       set(*task, task->base_);
     }
+    // Who rises is re-placed where it waits: so first everybody stands, each by its own urgency.
     for (std::size_t i = 0; i < nodes.size(); ++i) {
       const Urgency& urgency = nodes[i]->wait().task()->urgency();
       if (queues[i] == nullptr) {
         nodes[i]->awaited()->joiners_.push_again(*nodes[i], urgency);
-        rise(*nodes[i]->awaited());
       } else if (queues[i]->push_again(*nodes[i], urgency, loop.policy()) && queues[i]->resource() != nullptr) {
-        detail::gained(*queues[i]->resource());
+        refresh_lending(*queues[i]->resource());
       }
     }
+    Rise rise;
+    for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) rise.add(*task);
+    rise.run();
   }
 
   /// Mostly nobody's urgency changes: the giver has inherited nothing, and those who still wait are as urgent as who gets it.

@@ -101,11 +101,11 @@ inline void join(WaitNode& node, Task& awaited) {
 
 /// `join` where that changes nothing for anybody else: `awaited` is not blocked, so that no cycle closes, nobody else waits for
 /// it, and it is of the same urgency already. False, with nothing done, elsewhere.
-inline bool join_alone(WaitNode& node, Task& awaited) noexcept {
+inline bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept {
   Task& task = *detail::this_thread.task;
   if (&awaited == &task || awaited.state() == TaskState::blocked || awaited.is_awaited()) return false;
   if (task.urgency() != awaited.urgency()) return false;
-  node.wait().stand_with(node, task);
+  wait.stand_with(node, task);
   node.awaited_ = &awaited;
   awaited.joiners_.push(node, task.urgency());
   return true;

@@ -499,8 +499,9 @@ std::vector<TaskRef> Loop::all_tasks() const {
   return tasks;
 }
 
-/// With an exception, or with somebody to tell.
+/// With an exception, or with somebody to tell, or in time or not.
 void Loop::task_ended_rarely(Task& task) noexcept {
+  count_deadline(task);
   if (task.has_extras_) call_done_callbacks(task);
   if (task.failed_ && !task.outcome_cancelled() && !task.fetched_) {
     task.listed_as_unfetched_ = true;
@@ -529,8 +530,7 @@ void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
   }
   while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
   if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
-  if (task.failed_ || task.has_extras_) [[unlikely]] task_ended_rarely(task);
-  count_deadline(task);
+  if (task.failed_ || task.has_extras_ || task.has_deadline_) [[unlikely]] task_ended_rarely(task);
   this_thread.task = nullptr;  // what the result's destructor does is not the task's any more
   if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
 }

@@ -238,21 +238,18 @@ class Loop {
   [[gnu::always_inline]] PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
     // In the caller, who knows what it asks for: options that are not looked at are not made.
     if (!special_creation_ && options.asks_for_nothing()) [[likely]] {
-      return create_plain(std::move(coro), options.eager_start.value_or(false));
+      const auto frame = coro.release();
+      return {*(options.eager_start.value_or(false) ? create_plain<true, T>(frame) : create_plain<false, T>(frame)),
+              TaskRef::Made{}};
     }
-    return create_decided(std::move(coro), decided(options));
+    return {*create_decided(std::move(coro), decided(options)), TaskRef::Made{}};
   }
 
   /// `create_task` in parts, for who must know the task before its first line: what was made must be started, with the same
   /// options, which have to be `decided`.
   template <class T>
   PriorityTask<T> make_task(Coro<T>&& coro, const TaskOptions& options) {
-    const bool eager = options.eager_start.value_or(false);
-    const Task* creator = detail::this_thread.task;
-    if (options.asks_for_nothing() && creator != nullptr && creator->is_copied_by_children()) {
-      return make_task_like(std::move(coro), eager, *creator);
-    }
-    return make_task_like(std::move(coro), eager, options);
+    return {*make_block(std::move(coro), options), TaskRef::Made{}};
   }
   void start(Task& task, const TaskOptions& options) { start(task, options.eager_start.value_or(false)); }
 
@@ -421,14 +418,24 @@ class Loop {
   void dispatch_watched(Entry& entry);
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
+  template <class T>
+  detail::TaskBlock<T>* make_block(Coro<T>&& coro, const TaskOptions& options) {
+    const bool eager = options.eager_start.value_or(false);
+    const Task* creator = detail::this_thread.task;
+    if (options.asks_for_nothing() && creator != nullptr && creator->is_copied_by_children()) {
+      return make_task_like(std::move(coro), eager, *creator);
+    }
+    return make_task_like(std::move(coro), eager, options);
+  }
+
   /// `like`: its options, or the creator, which it copies.
   template <class T, class Like>
-  [[gnu::always_inline]] PriorityTask<T> make_task_like(Coro<T>&& coro, bool eager, const Like& like) {
+  [[gnu::always_inline]] detail::TaskBlock<T>* make_task_like(Coro<T>&& coro, bool eager, const Like& like) {
     if (!coro.is_new()) [[unlikely]] throw InvalidStateError("create_task needs a coroutine that was never awaited");
     if (eager && nested_ >= options_.max_nested_starts) [[unlikely]] nested_too_deep();
     auto* block = new detail::TaskBlock<T>(*this, coro.frame(), like);
     coro.release();
-    return PriorityTask<T>(*block, TaskRef::Made{});
+    return block;
   }
   [[gnu::always_inline]] void start(Task& task, bool eager) {
     if (eager) return run_nested(task);
@@ -437,21 +444,23 @@ class Loop {
     ready_.push(task, now_ns_);
   }
 
-  template <class T>
-  [[gnu::noinline]] PriorityTask<T> create_plain(Coro<T>&& coro, bool eager) {
+  /// With the reference of who makes it.
+  template <bool eager, class T>
+  [[gnu::noinline]] detail::TaskBlock<T>* create_plain(typename Coro<T>::Handle frame) {
+    Coro<T> coro(frame);
     const Task* creator = detail::this_thread.task;
     if (creator == nullptr || !creator->is_copied_by_children()) [[unlikely]] {
       return create_decided(std::move(coro), {.eager_start = eager});
     }
-    PriorityTask<T> task = make_task_like(std::move(coro), eager, *creator);
-    start(*task.get(), eager);
+    detail::TaskBlock<T>* task = make_task_like(std::move(coro), eager, *creator);
+    start(*task, eager);
     return task;
   }
 
   template <class T>
-  [[gnu::noinline]] PriorityTask<T> create_decided(Coro<T>&& coro, const TaskOptions& options) {
-    PriorityTask<T> task = make_task(std::move(coro), options);
-    start(*task.get(), options);
+  [[gnu::noinline]] detail::TaskBlock<T>* create_decided(Coro<T>&& coro, const TaskOptions& options) {
+    detail::TaskBlock<T>* task = make_block(std::move(coro), options);
+    start(*task, options);
     return task;
   }
   void decide(TaskOptions& options) const;
@@ -571,9 +580,11 @@ CallHandle TaskRef::add_done_callback_for(const Handle& handle, F&& function) co
   return added;
 }
 
-inline void JoinWait::joined() {
+inline bool JoinWait::has_failed() const {
   if (task() != nullptr) Loop::resumed();
-  awaited_.mark_fetched();
+  const bool failed = awaited_.get()->failed();
+  if (failed) [[unlikely]] awaited_.mark_fetched();
+  return failed;
 }
 
 }  // namespace heirloop

@@ -58,6 +58,7 @@ void ReadyHeap::erase(Entry& entry, RunsBefore order) noexcept {
 
 ReadyQueue::ReadyQueue(std::unique_ptr<Policy> policy) {
   no_level_.ring = &no_entry_;
+  no_level_.ticket = given_up;
   set_policy(std::move(policy), {});
 }
 
@@ -200,14 +201,20 @@ std::size_t ReadyQueue::size() const noexcept {
   return entries;
 }
 
-/// The ring is empty or full.
-void ReadyQueue::append_rarely(Level& level, Entry& entry) {
+/// An entry that is ready since now, and not of the current level.
+void ReadyQueue::push_elsewhere(Entry& entry) {
+  Level& level = levels_[entry.ticket_ % max_levels];
+  if (level.ticket != entry.ticket_) return place(entry);
+  entry.key_ = (entry.ready_time_ & time_mask_) + level.offset;
+  append(level, entry);
+}
+
+void ReadyQueue::append(Level& level, Entry& entry) {
   const bool was_empty = level.head == level.tail;
-  if (!was_empty) make_room(level);
+  if (level.is_full()) make_room(level);
   append_now(level, entry);
-  if (!was_empty) return;
+  if (!was_empty || &level == current_) return;
   became_ready(parts_[level.part]);
-  if (&level == current_) return;
   const std::uint32_t index = index_of(level);
   live_levels_ |= std::uint64_t{1} << index;
   head_key_[index] = entry.key_;

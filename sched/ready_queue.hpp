@@ -170,10 +170,11 @@ class ReadyQueue {
   void push(Entry& entry, std::int64_t now_ns) {
     entry.ready_time_ = now_ns;
     entry.arrival_ = ++arrivals_;
-    Level& level = levels_[entry.ticket_ % max_levels];
-    if (level.ticket != entry.ticket_) [[unlikely]] return place(entry);
+    Level& level = *current_;  // mostly of the task that runs, and gives way or wakes others like itself
+    if (level.ticket != entry.ticket_) [[unlikely]] return push_elsewhere(entry);
     entry.key_ = (now_ns & time_mask_) + level.offset;
-    append(level, entry);
+    if (level.is_full()) [[unlikely]] make_room(level);
+    append_now(level, entry);
   }
 
   /// Before all priorities, when `position` others have run, or as soon as nothing ordinary is ready. Promotes nobody.
@@ -259,6 +260,7 @@ class ReadyQueue {
 
     std::uint32_t size() const noexcept { return tail - head - holes; }
     bool empty() const noexcept { return size() == 0; }
+    bool is_full() const noexcept { return tail - head > mask; }
     Entry*& at(std::uint32_t slot) const noexcept { return ring[slot & mask]; }
     Entry* last() const noexcept { return at(tail - 1); }
 
@@ -290,13 +292,6 @@ class ReadyQueue {
 
   std::uint32_t index_of(const Level& level) const noexcept { return static_cast<std::uint32_t>(&level - levels_); }
 
-  void append(Level& level, Entry& entry) {
-    // Neither empty nor full, in one comparison.
-    if (level.tail - level.head - 1 >= level.mask) [[unlikely]] {
-      if (level.tail != level.head || &level != current_) return append_rarely(level, entry);
-    }
-    append_now(level, entry);
-  }
   static void append_now(Level& level, Entry& entry) noexcept {
     level.at(level.tail) = &entry;
     entry.slot_ = level.tail++;
@@ -318,7 +313,8 @@ class ReadyQueue {
     }
   }
 
-  void append_rarely(Level& level, Entry& entry);
+  void push_elsewhere(Entry& entry);
+  void append(Level& level, Entry& entry);
   void make_room(Level& level);
   void place(Entry& entry);
   void push_on_heap(Part& part, Entry& entry);

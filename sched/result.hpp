@@ -77,6 +77,11 @@ class Result {
 
   decltype(auto) peek() const {
     rethrow_if_error();
+    return value();
+  }
+
+  /// Of what has one.
+  decltype(auto) value() const noexcept {
     if constexpr (std::is_void_v<T>) {
       return;
     } else if constexpr (std::is_reference_v<T>) {
@@ -94,6 +99,11 @@ class Result {
 
   T take() {
     rethrow_if_error();
+    return take_value();
+  }
+
+  /// `value`, moved out.
+  T take_value() {
     if constexpr (std::is_void_v<T>) {
       return;
     } else if constexpr (std::is_reference_v<T>) {

@@ -90,7 +90,7 @@ Urgency Task::urgency_at(double priority) const noexcept {
 
 void Task::apply(const TaskOptions& options) {
   group_ = options.group != nullptr ? options.group : Loop::creator_group();
-  if (options.deadline) deadline_ns_ = to_deadline_ns(*options.deadline);
+  if (options.deadline) set_deadline(options.deadline);
   const double priority = options.priority ? checked_priority(*options.priority) : Loop::creator_priority();
   base_ = urgency_at(priority);
   if (!options.name.empty()) set_name(options.name);
@@ -112,6 +112,11 @@ void Task::set_name(std::string_view name) {
   char* stored = detail::store_name(name);
   void* old = has_extras_ ? std::exchange(static_cast<detail::TaskExtras*>(extras_)->name, stored) : std::exchange(extras_, stored);
   if (old != nullptr) detail::free_name(static_cast<char*>(old));
+}
+
+void Task::set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept {
+  has_deadline_ = deadline.has_value();
+  deadline_ns_ = deadline ? to_deadline_ns(*deadline) : Demand::no_deadline;
 }
 
 detail::TaskExtras& Task::make_extras() {
@@ -186,7 +191,7 @@ void TaskRef::set_priority(double priority) const {
 }
 
 std::optional<std::chrono::steady_clock::time_point> TaskRef::deadline() const {
-  if (task().deadline_ns_ == Demand::no_deadline) return std::nullopt;
+  if (!task().has_deadline_) return std::nullopt;
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(task().deadline_ns_));
 }
 
@@ -195,7 +200,7 @@ void TaskRef::set_deadline(std::optional<std::chrono::steady_clock::time_point> 
   Loop::check_thread(t);
   if (t.done()) return;
   t.loop().count_deadline(t);
-  t.deadline_ns_ = deadline ? to_deadline_ns(*deadline) : Demand::no_deadline;
+  t.set_deadline(deadline);
   set_base_urgency(t, t.urgency_at(t.base_.priority));
 }
 
@@ -268,7 +273,7 @@ bool TaskRef::remove_done_callback(const CallHandle& handle) const {
 void JoinWait::await_suspend(std::coroutine_handle<> frame) {
   Task& awaited = *awaited_.get();
   Loop::check_thread(awaited);
-  if (!join_alone(node_, awaited)) return suspend_otherwise(frame);
+  if (!join_alone(*this, node_, awaited)) return suspend_otherwise(frame);
   awaited.loop().block(*this, frame);
 }
 

@@ -138,7 +138,7 @@ class Task : public Entry {
   friend void detail::list_holding(Holding& holding, Task& owner) noexcept;
   friend void detail::unlist_holding(Holding& holding, Task& owner) noexcept;
   friend void join(WaitNode& node, Task& awaited);
-  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
+  friend bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend void detail::end_lending(Holding& holding, Task& owner) noexcept;
   friend detail::ContextWord& detail::current_context() noexcept;
@@ -147,13 +147,13 @@ class Task : public Entry {
   Urgency urgency_at(double priority) const noexcept;
 
   /// A child that asks for nothing else demands what this task does, and is as urgent.
-  bool is_copied_by_children() const noexcept { return deadline_ns_ == Demand::no_deadline && !inherits_; }
+  bool is_copied_by_children() const noexcept { return !has_deadline_ && !inherits_; }
 
   /// What the options ask for, where it is not all as in the creator.
   void apply(const TaskOptions& options);
 
   /// The block is given back; an exception that nobody has seen is logged before.
-  void last_reference_gone() noexcept {
+  [[gnu::noinline]] void last_reference_gone() noexcept {
     if (listed_as_unfetched_) [[unlikely]] never_fetched();
     outcome_->destroy(*this);
   }
@@ -175,6 +175,7 @@ class Task : public Entry {
   void forget_cancels() noexcept;
 
   void set_name(std::string_view name);
+  void set_deadline(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept;
   void free_extras() noexcept;
   detail::TaskExtras& make_extras();
 
@@ -184,16 +185,18 @@ class Task : public Entry {
   Loop* loop_;
   const Outcome* outcome_;
   std::uint32_t references_ = 2;  // one for itself until it is done, one for who makes it
-  std::uint32_t cancel_requests_ : 21 = 0;
+  std::uint32_t cancel_requests_ : 20 = 0;
   bool begun_ : 1 = false;       // its first line has run
   bool registered_ : 1 = false;  // in all_tasks; an eager start enters after its first step
-  bool failed_ : 1 = false;      // ended with an exception, if only with `Cancelled`
-  bool has_extras_ : 1 = false;  // `extras_` is not the name alone
-  bool fetched_ : 1 = false;     // somebody has seen the exception
-  bool listed_as_unfetched_ : 1 = false;
   bool collected_ : 1 = false;   // by the drop that is under way
   bool listed_ : 1 = false;      // in the worklist of inheritance
-  bool inherits_ : 1 = false;    // its effective urgency is not its own; set where either is
+  // What few tasks have or are, so that one look tells that this one does not.
+  bool failed_ : 1 = false;        // ended with an exception, if only with `Cancelled`
+  bool has_extras_ : 1 = false;    // `extras_` is not the name alone
+  bool has_deadline_ : 1 = false;
+  bool inherits_ : 1 = false;      // its effective urgency is not its own; set where either is
+  bool fetched_ : 1 = false;       // somebody has seen the exception
+  bool listed_as_unfetched_ : 1 = false;
   bool asked_to_cancel_ : 1 = false;   // by the cancel that is on its way
   bool passes_cancel_on_ : 1 = false;  // and its wait had somewhere to send it
   Urgency base_;  // what the policy makes of its own demand
@@ -254,7 +257,7 @@ class TaskRef {
     std::swap(task_, other.task_);
     return *this;
   }
-  ~TaskRef() {
+  [[gnu::always_inline]] ~TaskRef() {
     if (task_ != nullptr && --task_->references_ == 0) task_->last_reference_gone();
   }
 
@@ -398,7 +401,10 @@ class JoinWait : public Wait {
 
  protected:
   ~JoinWait() = default;
-  void joined();  // throws what is pending for the awaiting task
+
+  /// Behind the wait; who asks has seen its exception. Throws what is pending for the awaiting task.
+  [[gnu::always_inline]] bool has_failed() const;
+
   const TaskRef awaited_;
 
  private:
@@ -454,12 +460,13 @@ class PriorityTask : public TaskRef {
    public:
     Awaiter(const PriorityTask& task, bool forwards) : JoinWait(checked(task), forwards) {}
     T await_resume() {
-      joined();
+      const bool failed = has_failed();
       auto& result = static_cast<detail::TaskBlock<T>*>(awaited_.get())->result;
+      if (failed) [[unlikely]] result.rethrow_if_error();
       if constexpr (std::is_void_v<T> || std::is_reference_v<T> || !std::is_copy_constructible_v<T>) {
-        return result.take();
+        return result.take_value();
       } else {
-        return T(std::as_const(result).peek());
+        return T(std::as_const(result).value());
       }
     }
 

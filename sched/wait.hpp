@@ -60,7 +60,7 @@ class WaitNode {
   friend class Joiners;
   friend class Wait;
   friend void join(WaitNode& node, Task& awaited);
-  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
+  friend bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend struct Inheritance;
   friend struct DeadlockSearch;
@@ -72,7 +72,9 @@ class WaitNode {
   Task* awaited_ = nullptr;
   // Set as it enters a queue; most waits for what is free never do.
   WaitNode* next_of_wait_;
-  Urgency urgency_;
+  union {
+    Urgency urgency_;  // (not set before either)
+  };
   std::int64_t since_ns_;  // begin of the wait; kept when the urgency changes
   std::int64_t key_;
   std::uint64_t arrival_;
@@ -317,7 +319,7 @@ class Wait {
   friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
   friend bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept;
   friend void join(WaitNode& node, Task& awaited);
-  friend bool join_alone(WaitNode& node, Task& awaited) noexcept;
+  friend bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;
   friend class Joiners;
   friend struct Inheritance;
@@ -335,8 +337,8 @@ class Wait {
   Task* task_ = nullptr;
   WaitNode* nodes_ = nullptr;
   State state_ = State::idle;
-  bool listed_ = false;        // in the list of the one search or rise that is under way
-  bool can_go_on_ = false;     // as far as the search has found
+  bool listed_ : 1 = false;     // in the list of the one search or rise that is under way
+  bool can_go_on_ : 1 = false;  // as far as the search has found
   detail::HeapHook<Wait> links_;  // of that list
   // Of the search, set as it finds the wait.
   WaitNode* found_joiners_;   // who await the task whose wait this is
@@ -352,7 +354,7 @@ class Joiners {
   const WaitNode* most_urgent() const noexcept { return by_urgency_.top(); }
 
   void push(WaitNode& node, const Urgency& urgency) noexcept {
-    node.arrival_ = detail::next_arrival();
+    node.arrival_ = empty() ? 0 : detail::next_arrival();
     push_again(node, urgency);
   }
 

@@ -1,5 +1,6 @@
 // Priority inheritance, case by case (DESIGN section 7). The random programs are in owners_program_test.cpp.
 #include <heirloop/sync/condition.hpp>
+#include <heirloop/sync/event.hpp>
 #include <heirloop/sync/lock.hpp>
 
 #include "sync/waiting.hpp"
@@ -284,6 +285,39 @@ TEST_P(Inheritance, outlasts_a_change_of_policy) {
     }
     holder.cancel();
     joins.cancel();
+    while (all_tasks().size() > 1) co_await sleep(1ms);
+  }());
+}
+
+/// Each wait but the last began before the one that it depends on.
+TEST_P(Inheritance, outlasts_a_change_of_policy_also_where_owners_began_to_wait_later) {
+  sim.run([]() -> Coro<void> {
+    PriorityLock first;
+    PriorityLock second;
+    Event go;
+    const auto take = [](PriorityLock* mine, Event& at, PriorityLock* other) -> Coro<void> {
+      std::vector<LockGuard> held;
+      if (mine != nullptr) held.push_back(co_await mine->acquire());
+      co_await at.wait();
+      held.push_back(co_await other->acquire());
+      co_await sleep(1h);
+    };
+    auto holder = start(sleep_holding({&second}), 10);
+    auto owner = start(take(&first, go, &second), 9);
+    auto waits = start(sleep_holding({&first}), 8);
+    auto joins = start(await_task(waits), 7);
+    auto urgent = start(await_task(joins), -10);
+    auto joins_first = start(await_task(owner), 6);
+    go.set();
+    co_await sleep(1ms);
+    for (const PolicyKind kind : {PolicyKind::edf, PolicyKind::shares, PolicyKind::strict}) {
+      Loop::current().set_policy(make_policy(kind));
+      for (const auto& task : {holder, owner, waits, joins}) EXPECT_EQ(task.effective_priority(), -10);
+    }
+    urgent.set_priority(9);
+    for (const auto& task : {holder, owner}) EXPECT_EQ(task.effective_priority(), 6);
+    for (const auto& task : {waits, joins}) EXPECT_EQ(task.effective_priority(), 7);
+    for (const auto& task : {holder, owner, waits}) task.cancel();
     while (all_tasks().size() > 1) co_await sleep(1ms);
   }());
 }
