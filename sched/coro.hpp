@@ -11,8 +11,10 @@
 //    done anything. Cost: a comparison with memory, in awaits that suspend.
 #pragma once
 
+#include <bit>
 #include <coroutine>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #include <heirloop/sched/contract.hpp>
@@ -63,19 +65,26 @@ class Placed {
   Awaiter awaiter_;
 };
 
+/// What a std::source_location holds. As an argument that one, of class type, would take room in every frame.
+using PlaceWord = decltype(__builtin_source_location());
+inline std::source_location to_place(PlaceWord word) noexcept { return std::bit_cast<std::source_location>(word); }
+
 class CoroPromiseBase {
  public:
   /// Notes the place of each await. Cost: a store.
   template <class A>
 #ifndef HEIRLOOP_NO_AWAIT_PLACES
-  auto await_transform(A&& awaitable, std::source_location place = std::source_location::current()) {
-    where = place;
+  auto await_transform(A&& awaitable, PlaceWord place = __builtin_source_location()) {
+    where = to_place(place);
 #else
   auto await_transform(A&& awaitable) {
 #endif
+    using Awaiter = std::remove_cvref_t<A>;
     if constexpr (requires { std::forward<A>(awaitable).operator co_await(); }) {
       const auto get = [&] { return std::forward<A>(awaitable).operator co_await(); };
       return Placed<decltype(get())>(get);
+    } else if constexpr (std::is_empty_v<Awaiter> && std::is_default_constructible_v<Awaiter>) {
+      return Placed<Awaiter>([] { return Awaiter(); });  // as good as the one given, and needs no room
     } else {
       const auto get = [&]() -> std::remove_reference_t<A>& { return awaitable; };
       return Placed<std::remove_reference_t<A>&>(get);
