@@ -9,15 +9,19 @@
 namespace heirloop {
 
 struct Inheritance {
-  /// The one of those who wait for the task's end that lends it the most; null without inheritance.
-  static const WaitNode* best_joiner(const Task& task) noexcept {
-    return task.loop_->options_.inheritance ? task.joiners_.most_urgent() : nullptr;
+  /// Of what the task holds, that by which it is lent the most, if anything; null: it holds nothing that lends.
+  static const Holding* best_holding(const Task& task) noexcept {
+    const Holding* top = task.lending_.top();
+    const Holding* only = task.holdings_;
+    if (only == nullptr || only->behind != nullptr) return top;
+    return top == nullptr || more_urgent(only->best(), top->best()) ? only : top;
   }
 
   static Urgency due(const Task& task) noexcept {
     Urgency best = task.base_;
-    if (const WaitNode* top = best_joiner(task)) best = most_urgent(best, top->urgency());
-    if (const Holding* top = task.lending_.top()) best = most_urgent(best, top->best());
+    if (!task.loop_->options_.inheritance) return best;
+    if (const WaitNode* top = task.joiners_.most_urgent()) best = most_urgent(best, top->urgency());
+    if (const Holding* top = best_holding(task)) best = most_urgent(best, top->best());
     return best;
   }
 
@@ -54,7 +58,7 @@ struct Inheritance {
   static void refresh_lending(Holding& holding) noexcept {
     Task& owner = *holding.owner;
     if (!owner.loop_->options_.inheritance) return;
-    const bool lends = !holding.resource->waiters().empty();
+    const bool lends = !holding.resource->waiters().empty() && !detail::is_only_holding(holding, owner);
     if (holding.lends) owner.lending_.erase(holding);
     if (lends) owner.lending_.push(holding);
     holding.lends = lends;
@@ -144,8 +148,9 @@ struct Inheritance {
     const auto by = [&](const WaitNode* waiter) {
       return waiter != nullptr && waiter->urgency() == urgency && waiter->wait().task()->base_ == urgency;
     };
-    const Holding* top = owner.lending_.top();
-    return by(best_joiner(owner)) || (top != nullptr && by(top->resource->waiters().most_urgent_waiter()));
+    const Holding* top = best_holding(owner);
+    return owner.loop_->options_.inheritance && (by(owner.joiners_.most_urgent()) ||
+                                                 (top != nullptr && by(top->resource->waiters().most_urgent_waiter())));
   }
 
   /// What lent `old` to some tasks is gone; `seed(collect)` names them.
@@ -246,26 +251,21 @@ struct Inheritance {
   }
 
   /// Mostly nobody's urgency changes: the giver has inherited nothing, and those who still wait are as urgent as who gets it.
-  /// Where besides both lending heaps are of one at most, these stores are what the general way comes to.
+  /// Where besides it is all that either has to give back, these stores are what the general way comes to.
   static void hand_over(Holding& holding, WaitNode& node) noexcept {
     WaiterQueue& waiters = holding.resource->waiters();
     Wait& wait = node.wait();
     Task& to = *wait.task();
     Task& from = *holding.owner;
-    if (!from.lending_.holds_only(holding) || !to.lending_.empty() || from.inherits_ || !waiters.all_alike() ||
+    if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || !waiters.all_alike() ||
         waiters.statistics() != nullptr || node.next_of_wait() != nullptr) [[unlikely]] {
       return hand_over_otherwise(holding, node);
     }
-    const LendingHeap lent = std::exchange(from.lending_, {});
     wait.nodes_ = nullptr;
-    if (!waiters.erase(node)) [[likely]] {
-      to.lending_ = lent;
-    } else {
-      holding.lends = false;
-    }
-    detail::unlist_holding(holding, from);
+    waiters.erase(node);
+    from.holdings_ = nullptr;
+    to.holdings_ = &holding;
     holding.owner = &to;
-    detail::list_holding(holding, to);
     to.loop().wake_left(wait);
   }
 
@@ -279,10 +279,7 @@ struct Inheritance {
     // on, so that what is due to it can be set at once.
     detail::unlist_holding(holding, from);
     resource.holdings_ = nullptr;
-    if (holding.lends) {
-      from.lending_.erase(holding);
-      if (from.inherits()) [[unlikely]] lost(from, holding.best());
-    }
+    detail::end_lending(holding, from);
     if (node.next_of_wait() == nullptr && waiters.statistics() == nullptr) [[likely]] {
       wait.nodes_ = nullptr;
       waiters.erase(node);
@@ -292,14 +289,8 @@ struct Inheritance {
     holding.owner = &to;
     resource.holdings_ = &holding;
     detail::list_holding(holding, to);
-    if (holding.lends) {
-      if (waiters.empty()) {
-        holding.lends = false;
-      } else {
-        to.lending_.push(holding);
-        if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) settle_unblocked(to);
-      }
-    }
+    refresh_lending(holding);
+    if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) settle_unblocked(to);
     to.loop().wake_left(wait);
   }
 };
@@ -326,15 +317,16 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   }
 }
 
+void detail::refresh_lending(Holding& holding) noexcept { Inheritance::refresh_lending(holding); }
+
 void detail::begin_lending(Holding& holding) noexcept {
   Inheritance::refresh_lending(holding);
-  if (!holding.lends) return;
   const WaitNode& top = *holding.resource->waiters().most_urgent_waiter();
   if (more_urgent(top.urgency(), holding.owner->urgency())) [[unlikely]] Inheritance::rise(*holding.owner);
 }
 
 void detail::end_lending(Holding& holding, Task& owner) noexcept {
-  owner.lending_.erase(holding);
+  if (holding.lends) owner.lending_.erase(holding);
   holding.lends = false;
   if (owner.inherits()) Inheritance::lost(owner, holding.best());
 }

@@ -28,6 +28,14 @@ void refuse_deadlock(WaitNode& node, WaiterQueue* queue, Task* awaited);
 /// Whether what this blocked wait depends on can never go on; false when nobody is to look for deadlocks.
 bool waits_for_ever(Wait& wait) noexcept;
 
+/// What its owner has to give back is this alone.
+inline bool is_only_holding(const Holding& holding, const Task& owner) noexcept {
+  return owner.holdings() == &holding && holding.behind == nullptr;
+}
+
+/// The owner's lending heap follows what the waiters lend now, and what else the owner has to give back.
+void refresh_lending(Holding& holding) noexcept;
+
 void begin_lending(Holding& holding) noexcept;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
@@ -156,21 +164,25 @@ inline void end_owning(Holding& holding) noexcept {
   (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : holding.resource->holdings_) = next;
   if (next != nullptr) next->before_of_resource = holding.before_of_resource;
   Task& owner = *std::exchange(holding.owner, nullptr);
-  if (holding.lends) [[unlikely]] detail::end_lending(holding, owner);
+  if (!holding.resource->waiters().empty()) [[unlikely]] detail::end_lending(holding, owner);
 }
 
 namespace detail {
 
 /// In and out of the list of what its owner has to give back.
 inline void list_holding(Holding& holding, Task& owner) noexcept {
+  Holding* behind = owner.holdings_;
   holding.before = nullptr;
-  holding.behind = owner.holdings_;
-  if (owner.holdings_ != nullptr) owner.holdings_->before = &holding;
+  holding.behind = behind;
   owner.holdings_ = &holding;
+  if (behind == nullptr) [[likely]] return;
+  behind->before = &holding;
+  if (behind->behind == nullptr) refresh_lending(*behind);  // it was the only one
 }
 inline void unlist_holding(Holding& holding, Task& owner) noexcept {
   (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
   if (holding.behind != nullptr) holding.behind->before = holding.before;
+  if (const Holding* rest = owner.holdings_; rest != nullptr && rest->behind == nullptr) refresh_lending(*owner.holdings_);
 }
 
 }  // namespace detail

@@ -11,7 +11,8 @@
 //    that it is out of all.
 // 2. A queue gives its waiters by (policy key of urgency and begin of wait, arrival): `next()`.
 // 3. `best()` is the most urgent of its waiters, whatever the policy.
-// 4. A holding is in its owner's lending heap exactly while its resource has waiters.
+// 4. A holding is in its owner's lending heap exactly while its resource has waiters and it is not all that the owner has to
+//    give back: one alone is the best there is.
 #pragma once
 
 #include <coroutine>
@@ -221,7 +222,7 @@ struct Holding {
   Holding* before_of_resource = nullptr;
   Holding* before = nullptr;  // the owner's list of what it has to give back
   Holding* behind = nullptr;
-  bool lends = false;  // in the owner's lending heap
+  bool lends = false;  // stands in the owner's lending heap
   detail::HeapHook<Holding> lend;
   Holding* next_found;  // of a search for a deadlock: among those found of the same owner
 
