@@ -124,7 +124,7 @@ struct DeadlockSearch {
         return true;
       }
       Resource* resource = node.queue_->resource();
-      if (resource == nullptr || resource->holdings_ == nullptr) return false;
+      if (resource == nullptr || resource->holdings() == nullptr) return false;
       if (resource->found_waiters_ == nullptr) follow(*resource);
       node.next_found_ = std::exchange(resource->found_waiters_, &node);
       return resource->lacks_ != 0;
@@ -133,7 +133,7 @@ struct DeadlockSearch {
     void follow(Resource& resource) noexcept {
       const bool any = resource.needs() == Needs::any;
       resource.lacks_ = 0;
-      for (Holding* h = resource.holdings_; h != nullptr; h = h->next_of_resource) {
+      for (Holding* h = resource.holdings(); h != nullptr; h = h->next_of_resource) {
         ++looks_;
         if (Wait* wait = wait_of(*h->owner)) {
           h->next_found = std::exchange(wait->found_holdings_, h);

@@ -257,7 +257,7 @@ struct Inheritance {
     Wait& wait = node.wait();
     Task& to = *wait.task();
     Task& from = *holding.owner;
-    if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || !waiters.all_alike() ||
+    if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || waiters.last_alike() == nullptr ||
         waiters.statistics() != nullptr || node.next_of_wait() != nullptr) [[unlikely]] {
       return hand_over_otherwise(holding, node);
     }
@@ -278,7 +278,7 @@ struct Inheritance {
     // While the waiter leaves nobody owns it, so that the waiter lends to nobody; and nobody to the waiter's wait from then
     // on, so that what is due to it can be set at once.
     detail::unlist_holding(holding, from);
-    resource.holdings_ = nullptr;
+    waiters.holdings_ = nullptr;
     detail::end_lending(holding, from);
     if (node.next_of_wait() == nullptr && waiters.statistics() == nullptr) [[likely]] {
       wait.nodes_ = nullptr;
@@ -287,10 +287,10 @@ struct Inheritance {
       leave_queues(wait);
     }
     holding.owner = &to;
-    resource.holdings_ = &holding;
+    waiters.holdings_ = &holding;
     detail::list_holding(holding, to);
     refresh_lending(holding);
-    if (!waiters.all_alike() && more_urgent(waiters.best(), to.urgency())) settle_unblocked(to);
+    if (more_urgent(waiters.best(), to.urgency())) settle_unblocked(to);
     to.loop().wake_left(wait);
   }
 };
@@ -312,7 +312,7 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   if (from.statistics() != nullptr) detail::count_end(node);
   const bool changed = from.erase(node);
   if (from.resource() != nullptr) detail::lost(*from.resource(), node.urgency(), changed);
-  if (to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy()) && to.resource() != nullptr) {
+  if (to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy()) && to.holdings() != nullptr) {
     detail::gained(*to.resource());
   }
 }

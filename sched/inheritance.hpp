@@ -39,11 +39,10 @@ void refresh_lending(Holding& holding) noexcept;
 void begin_lending(Holding& holding) noexcept;
 void end_lending(Holding& holding, Task& owner) noexcept;
 
-/// A waiter has come: what the queue lends is more urgent than it was.
+/// A waiter has come for what is owned: what the queue lends is more urgent than it was.
 void gained_jointly(Resource& resource) noexcept;
 inline void gained(Resource& resource) noexcept {
   Holding* first = resource.holdings();
-  if (first == nullptr) return;
   if (first->next_of_resource != nullptr || resource.waiters().statistics() != nullptr) return gained_jointly(resource);
   begin_lending(*first);
 }
@@ -64,7 +63,7 @@ inline void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexc
   Task& task = *detail::this_thread.task;
   node.wait().stand_with(node, task);
   const bool changed = queue.push(node, task.urgency(), loop.now_ns(), loop.policy());
-  if (changed && queue.resource() != nullptr) detail::gained(*queue.resource());
+  if (changed && queue.holdings() != nullptr) detail::gained(*queue.resource());
 }
 
 /// The current task's wait begins in this queue. Its owners inherit.
@@ -73,24 +72,27 @@ inline void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexc
 /// Cost: O(log n) besides the search for a cycle: nothing when the only owner is not blocked, else linear in the blocked
 /// tasks on which the wait depends, what they wait for and the holders of that.
 inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
-  const Resource* resource = queue.resource();
-  if (resource != nullptr && resource->holdings() != nullptr) {
-    const Holding& first = *resource->holdings();
+  if (queue.holdings() != nullptr) {
+    const Holding& first = *queue.holdings();
     const bool able = first.owner->state() != TaskState::blocked && first.owner != detail::this_thread.task;
     if (!able || first.next_of_resource != nullptr) [[unlikely]] detail::refuse_deadlock(node, &queue, nullptr);
   }
   stand_in_queue(loop, node, queue);
 }
 
-/// `enter_queue` where that changes nothing for anybody else: others of the same urgency wait there, so that the queue lends
-/// what it lent, and its one owner is not blocked, so that no cycle closes. False, with nothing done, elsewhere.
-inline bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept {
-  const Resource* resource = queue.resource();
-  if (resource == nullptr || !queue.waits_alike(task.urgency())) return false;
-  const Holding* owner = resource->holdings();
-  if (owner == nullptr || owner->next_of_resource != nullptr) return false;
-  if (owner->owner->state() == TaskState::blocked || owner->owner == &task) return false;
-  node.wait().stand_with(node, task);
+/// `enter_queue` where that changes nothing for anybody else: what is waited for has one owner, who is not blocked, so that no
+/// cycle closes; and who waits there is of the same urgency, or the owner if nobody does. False, with nothing done, elsewhere.
+inline bool stand_unnoticed(Task& task, Wait& wait, WaitNode& node, WaiterQueue& queue) noexcept {
+  const Holding* holding = queue.holdings();
+  if (holding == nullptr || holding->next_of_resource != nullptr) return false;
+  const Task& owner = *holding->owner;
+  if (owner.state() == TaskState::blocked || &owner == &task) return false;
+  if (const WaitNode* last = queue.last_alike()) {
+    if (last->urgency() != task.urgency()) return false;
+  } else if (!queue.empty() || owner.urgency() != task.urgency() || !detail::is_only_holding(*holding, owner)) {
+    return false;
+  }
+  wait.stand_with(node, task);
   queue.push_alike(node, task.urgency(), task.loop().now_ns());
   return true;
 }
@@ -128,10 +130,9 @@ inline void leave_queues(Wait& wait) noexcept {
       if (awaited->inherits()) detail::lost(*awaited, node->urgency());
     } else {
       WaiterQueue& queue = *node->queue_;
-      Resource* resource = queue.resource();
       if (queue.statistics() != nullptr) [[unlikely]] detail::count_end(*node);
       const bool changed = queue.erase(*node);
-      if (resource != nullptr && resource->holdings() != nullptr) detail::lost(*resource, node->urgency(), changed);
+      if (queue.holdings() != nullptr) detail::lost(*queue.resource(), node->urgency(), changed);
     }
   }
 }
@@ -152,16 +153,16 @@ inline void begin_owning(Holding& holding, Task& owner) noexcept {
   Resource& resource = *holding.resource;
   holding.owner = &owner;
   holding.before_of_resource = nullptr;
-  holding.next_of_resource = resource.holdings_;
-  if (resource.holdings_ != nullptr) resource.holdings_->before_of_resource = &holding;
-  resource.holdings_ = &holding;
+  holding.next_of_resource = resource.waiters_.holdings_;
+  if (resource.waiters_.holdings_ != nullptr) resource.waiters_.holdings_->before_of_resource = &holding;
+  resource.waiters_.holdings_ = &holding;
   if (!resource.waiters().empty()) [[unlikely]] detail::begin_lending(holding);
 }
 
 /// They don't any more: the owner loses what they lent.
 inline void end_owning(Holding& holding) noexcept {
   Holding* next = holding.next_of_resource;
-  (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : holding.resource->holdings_) = next;
+  (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : holding.resource->waiters_.holdings_) = next;
   if (next != nullptr) next->before_of_resource = holding.before_of_resource;
   Task& owner = *std::exchange(holding.owner, nullptr);
   if (!holding.resource->waiters().empty()) [[unlikely]] detail::end_lending(holding, owner);

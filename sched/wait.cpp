@@ -6,7 +6,7 @@ namespace heirloop {
 /// Somebody waits already, and from now on not all are of one urgency.
 bool WaiterQueue::push_mixing(WaitNode& node, const Policy& policy) noexcept {
   const Urgency before = best();
-  if (!mixed_) become_mixed(policy);
+  if (!is_mixed()) become_mixed(policy);
   push_mixed(node, policy);
   return best() != before;
 }
@@ -16,16 +16,15 @@ bool WaiterQueue::erase_mixed(WaitNode& node) noexcept {
   hand_off_.erase(node);
   lend_.erase(node);
   first_ = hand_off_.top();
-  if (first_ == nullptr) mixed_ = false;
   return first_ == nullptr || best() != before;
 }
 
 bool WaiterQueue::reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
   if (node.urgency_ == urgency) return false;
   const Urgency before = best();
-  if (!mixed_ && size_ > 1) become_mixed(policy);
+  if (size_ > 1 && !is_mixed()) become_mixed(policy);
   node.urgency_ = urgency;
-  if (mixed_) {
+  if (is_mixed()) {
     node.key_ = policy.key(urgency, node.since_ns_);
     hand_off_.update(node);
     lend_.update(node);
@@ -39,7 +38,6 @@ bool WaiterQueue::would_be_next(const Urgency& urgency, std::int64_t now_ns, con
 }
 
 void WaiterQueue::become_mixed(const Policy& policy) noexcept {
-  mixed_ = true;
   WaitNode* node = first_;
   first_ = last_ = nullptr;
   while (node != nullptr) {

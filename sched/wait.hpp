@@ -108,6 +108,9 @@ class WaiterQueue {
   std::size_t size() const noexcept { return size_; }
   Resource* resource() const noexcept { return resource_; }
 
+  /// The shares of those who own what is waited for here; null: nobody does.
+  Holding* holdings() const noexcept { return holdings_; }
+
   /// Null: nothing is counted.
   void count_in(WaitStatistics* statistics) noexcept { statistics_ = statistics; }
   WaitStatistics* statistics() const noexcept { return statistics_; }
@@ -129,22 +132,12 @@ class WaiterQueue {
     node.queue_ = this;
     node.urgency_ = urgency;
     ++size_;
-    if (first_ == nullptr) {
-      node.hand_off_ = {};
-      first_ = last_ = &node;
-      return true;
-    }
-    if (mixed_ || last_->urgency_ != urgency) return push_mixing(node, policy);
+    if (last_ == nullptr ? first_ != nullptr : last_->urgency_ != urgency) return push_mixing(node, policy);
     append(node);
-    return false;
+    return first_ == &node;
   }
 
-  /// Somebody waits here, and all who do are of this urgency.
-  bool waits_alike(const Urgency& urgency) const noexcept {
-    return first_ != nullptr && !mixed_ && last_->urgency_ == urgency;
-  }
-
-  /// `push` of a node of the urgency that all who wait are of: what the queue lends stays.
+  /// `push` of a node of the urgency that all who wait are of, if any do.
   void push_alike(WaitNode& node, const Urgency& urgency, std::int64_t now_ns) noexcept {
     begin(node, now_ns);
     node.queue_ = this;
@@ -156,7 +149,7 @@ class WaiterQueue {
   bool erase(WaitNode& node) noexcept {
     node.queue_ = nullptr;
     --size_;
-    if (mixed_) [[unlikely]] return erase_mixed(node);
+    if (last_ == nullptr) [[unlikely]] return erase_mixed(node);
     const auto& hook = node.hand_off_;
     (hook.prev != nullptr ? hook.prev->hand_off_.next : first_) = hook.next;
     (hook.next != nullptr ? hook.next->hand_off_.prev : last_) = hook.prev;
@@ -171,11 +164,11 @@ class WaiterQueue {
   /// True when a waiter of this urgency that came now would be `next()`.
   bool would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept;
 
-  /// All who wait are of one urgency.
-  bool all_alike() const noexcept { return !mixed_; }
+  /// The last to come of those who wait, when they are all of one urgency; else null.
+  const WaitNode* last_alike() const noexcept { return last_; }
 
   /// The most urgent waiter; null when nobody waits.
-  WaitNode* most_urgent_waiter() const noexcept { return mixed_ ? lend_.top() : first_; }
+  WaitNode* most_urgent_waiter() const noexcept { return last_ == nullptr ? lend_.top() : first_; }
 
   Urgency best() const noexcept {
     const WaitNode* top = most_urgent_waiter();
@@ -192,23 +185,30 @@ class WaiterQueue {
     if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
   }
   void append(WaitNode& node) noexcept {
-    node.hand_off_ = {nullptr, nullptr, last_};
-    last_->hand_off_.next = &node;
+    node.hand_off_.next = nullptr;
+    node.hand_off_.prev = last_;
+    (last_ != nullptr ? last_->hand_off_.next : first_) = &node;
     last_ = &node;
   }
+  bool is_mixed() const noexcept { return last_ == nullptr && first_ != nullptr; }
   bool push_mixing(WaitNode& node, const Policy& policy) noexcept;
   bool erase_mixed(WaitNode& node) noexcept;
   void become_mixed(const Policy& policy) noexcept;
   void push_mixed(WaitNode& node, const Policy& policy) noexcept;
 
+  friend class Resource;
+  friend struct Inheritance;
+  friend void begin_owning(Holding& holding, Task& owner) noexcept;
+  friend void end_owning(Holding& holding) noexcept;
+
   WaitNode* first_ = nullptr;  // head of the list, or the top of `hand_off_`
-  WaitNode* last_ = nullptr;   // of the list
-  HandOff hand_off_;
-  Lend lend_;
-  Resource* resource_;
+  WaitNode* last_ = nullptr;   // of the list; null when there is none
+  Holding* holdings_ = nullptr;
   WaitStatistics* statistics_ = nullptr;
   std::uint32_t size_ = 0;
-  bool mixed_ = false;
+  Resource* resource_;
+  HandOff hand_off_;
+  Lend lend_;
 };
 
 /// Of several on whom something depends: whether it goes on when all of them can, or when any can.
@@ -242,7 +242,7 @@ class Resource {
 
   WaiterQueue& waiters() noexcept { return waiters_; }
   const WaiterQueue& waiters() const noexcept { return waiters_; }
-  Holding* holdings() const noexcept { return holdings_; }
+  Holding* holdings() const noexcept { return waiters_.holdings_; }
 
   /// What it is, for messages: "PriorityLock 'keys'".
   virtual std::string describe() const = 0;
@@ -263,7 +263,6 @@ class Resource {
   friend struct DeadlockSearch;
 
   WaiterQueue waiters_;
-  Holding* holdings_ = nullptr;
   WaitNode* found_waiters_ = nullptr;  // by the search for a deadlock that is under way
   std::uint32_t lacks_;                // as Wait::lacks_; set as the first of them is found
 };
@@ -318,7 +317,7 @@ class Wait {
  private:
   friend class Loop;
   friend void stand_in_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) noexcept;
-  friend bool stand_behind_equals(Task& task, WaitNode& node, WaiterQueue& queue) noexcept;
+  friend bool stand_unnoticed(Task& task, Wait& wait, WaitNode& node, WaiterQueue& queue) noexcept;
   friend void join(WaitNode& node, Task& awaited);
   friend bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept;
   friend void leave_queues(Wait& wait) noexcept;

@@ -138,14 +138,14 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
  public:
   using Waiter::Waiter;
 
-  bool await_ready() {
+  [[gnu::always_inline]] bool await_ready() {
     Task& task = first_await(lock_);
     if (lock_.owner() != nullptr) return false;
     lock_.take(task);
     return goes_on(task);
   }
   void await_suspend(std::coroutine_handle<> frame) { suspend(lock_.waiters(), frame); }
-  LockGuard await_resume() {
+  [[gnu::always_inline]] LockGuard await_resume() {
     waited();
     LockGuard held(lock_);
     gave_way();

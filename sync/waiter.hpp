@@ -149,7 +149,7 @@ class Waiter : public CheckpointWait {
   /// What `await_suspend` does: gives way, or waits in `queue`. Errors: DeadlockError.
   void suspend(WaiterQueue& queue, std::coroutine_handle<> frame) {
     Task& task = *this_thread.task;
-    if (gives_way() || !stand_behind_equals(task, node_, queue)) return suspend_otherwise(queue, frame);
+    if (gives_way() || !stand_unnoticed(task, *this, node_, queue)) return suspend_otherwise(queue, frame);
     begins_to_wait();
     task.loop().block(*this, frame);
   }
