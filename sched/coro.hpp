@@ -51,7 +51,7 @@ class Placed {
   Placed(const Placed&) = delete;
   Placed& operator=(const Placed&) = delete;
 
-  bool await_ready() { return awaiter_.await_ready(); }
+  [[gnu::always_inline]] bool await_ready() { return awaiter_.await_ready(); }
   template <class Promise>
   auto await_suspend(std::coroutine_handle<Promise> frame) {
     if constexpr (!HandsOver<Awaiter>) {
