@@ -252,27 +252,30 @@ struct Inheritance {
 
   /// Mostly nobody's urgency changes: the giver has inherited nothing, and those who still wait are as urgent as who gets it.
   /// Where besides it is all that either has to give back, these stores are what the general way comes to.
-  static void hand_over(Holding& holding, WaitNode& node) noexcept {
-    WaiterQueue& waiters = holding.resource->waiters();
-    Wait& wait = node.wait();
+  ///
+  /// A lock that goes round is a chain: each step begins with what the one before wrote. So the processor must not have to read
+  /// of the waiter where it goes: its loop is this thread's, as it guesses, and its level mostly the current one.
+  static void hand_over(Resource& resource, Holding& holding) noexcept {
+    WaiterQueue& waiters = resource.waiters();
+    Loop* const loop = detail::this_thread.loop;
+    Wait& wait = waiters.next()->wait();
     Task& to = *wait.task();
     Task& from = *holding.owner;
-    if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || waiters.last_alike() == nullptr ||
-        waiters.statistics() != nullptr || node.next_of_wait() != nullptr) [[unlikely]] {
-      return hand_over_otherwise(holding, node);
+    if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || waiters.alike() == nullptr ||
+        waiters.statistics() != nullptr || loop != to.loop_) [[unlikely]] {
+      return hand_over_otherwise(resource, holding);
     }
     wait.nodes_ = nullptr;
-    waiters.erase(node);
+    waiters.erase_first();
     from.holdings_ = nullptr;
     to.holdings_ = &holding;
     holding.owner = &to;
-    to.loop().wake_left(wait);
+    loop->wake_left(wait);
   }
 
-  [[gnu::noinline]] static void hand_over_otherwise(Holding& holding, WaitNode& node) noexcept {
-    Resource& resource = *holding.resource;
+  [[gnu::noinline]] static void hand_over_otherwise(Resource& resource, Holding& holding) noexcept {
     WaiterQueue& waiters = resource.waiters();
-    Wait& wait = node.wait();
+    Wait& wait = waiters.next()->wait();
     Task& to = *wait.task();
     Task& from = *holding.owner;
     // While the waiter leaves nobody owns it, so that the waiter lends to nobody; and nobody to the waiter's wait from then
@@ -280,12 +283,7 @@ struct Inheritance {
     detail::unlist_holding(holding, from);
     waiters.holdings_ = nullptr;
     detail::end_lending(holding, from);
-    if (node.next_of_wait() == nullptr && waiters.statistics() == nullptr) [[likely]] {
-      wait.nodes_ = nullptr;
-      waiters.erase(node);
-    } else {
-      leave_queues(wait);
-    }
+    leave_queues(wait);
     holding.owner = &to;
     waiters.holdings_ = &holding;
     detail::list_holding(holding, to);
@@ -310,8 +308,9 @@ void move_to_queue(WaitNode& node, WaiterQueue& to) noexcept {
   Task& task = *node.wait().task();
   WaiterQueue& from = *node.queue();
   if (from.statistics() != nullptr) detail::count_end(node);
+  const Urgency urgency = node.urgency();
   const bool changed = from.erase(node);
-  if (from.resource() != nullptr) detail::lost(*from.resource(), node.urgency(), changed);
+  if (from.resource() != nullptr) detail::lost(*from.resource(), urgency, changed);
   if (to.push(node, task.urgency(), task.loop().now_ns(), task.loop().policy()) && to.holdings() != nullptr) {
     detail::gained(*to.resource());
   }
@@ -331,7 +330,7 @@ void detail::end_lending(Holding& holding, Task& owner) noexcept {
   if (owner.inherits()) Inheritance::lost(owner, holding.best());
 }
 
-void hand_over(Holding& holding, WaitNode& node) noexcept { Inheritance::hand_over(holding, node); }
+void hand_over(Resource& resource, Holding& holding) noexcept { Inheritance::hand_over(resource, holding); }
 
 void settle_all(Loop& loop) { Inheritance::settle_all(loop); }
 

@@ -80,19 +80,21 @@ inline void enter_queue(Loop& loop, WaitNode& node, WaiterQueue& queue) {
   stand_in_queue(loop, node, queue);
 }
 
-/// `enter_queue` where that changes nothing for anybody else: what is waited for has one owner, who is not blocked, so that no
+/// `enter_queue` where that changes nothing for anybody else: what is waited for has one owner, who is ready, so that no
 /// cycle closes; and who waits there is of the same urgency, or the owner if nobody does. False, with nothing done, elsewhere.
+/// Whose wait it is is noted as it blocks.
 inline bool stand_unnoticed(Task& task, Wait& wait, WaitNode& node, WaiterQueue& queue) noexcept {
   const Holding* holding = queue.holdings();
   if (holding == nullptr || holding->next_of_resource != nullptr) return false;
   const Task& owner = *holding->owner;
-  if (owner.state() == TaskState::blocked || &owner == &task) return false;
-  if (const WaitNode* last = queue.last_alike()) {
-    if (last->urgency() != task.urgency()) return false;
-  } else if (!queue.empty() || owner.urgency() != task.urgency() || !detail::is_only_holding(*holding, owner)) {
-    return false;
+  if (owner.state() != TaskState::ready) return false;
+  const Urgency* present = queue.alike();
+  if (present == nullptr) {
+    if (!queue.empty() || !detail::is_only_holding(*holding, owner)) return false;
+    present = &owner.urgency();
   }
-  wait.stand_with(node, task);
+  if (*present != task.urgency()) return false;
+  wait.stand_with(node);
   queue.push_alike(node, task.urgency(), task.loop().now_ns());
   return true;
 }
@@ -131,8 +133,13 @@ inline void leave_queues(Wait& wait) noexcept {
     } else {
       WaiterQueue& queue = *node->queue_;
       if (queue.statistics() != nullptr) [[unlikely]] detail::count_end(*node);
-      const bool changed = queue.erase(*node);
-      if (queue.holdings() != nullptr) detail::lost(*queue.resource(), node->urgency(), changed);
+      if (queue.holdings() == nullptr) {
+        queue.erase(*node);
+      } else {
+        const Urgency urgency = node->urgency();
+        const bool changed = queue.erase(*node);
+        detail::lost(*queue.resource(), urgency, changed);
+      }
     }
   }
 }
@@ -162,7 +169,8 @@ inline void begin_owning(Holding& holding, Task& owner) noexcept {
 /// They don't any more: the owner loses what they lent.
 inline void end_owning(Holding& holding) noexcept {
   Holding* next = holding.next_of_resource;
-  (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : holding.resource->waiters_.holdings_) = next;
+  Holding*& first = holding.resource->waiters_.holdings_;
+  (holding.before_of_resource != nullptr ? holding.before_of_resource->next_of_resource : first) = next;
   if (next != nullptr) next->before_of_resource = holding.before_of_resource;
   Task& owner = *std::exchange(holding.owner, nullptr);
   if (!holding.resource->waiters().empty()) [[unlikely]] detail::end_lending(holding, owner);
@@ -200,9 +208,9 @@ inline void unlink_holding(Holding& holding) noexcept {
   end_owning(holding);
 }
 
-/// The one owner of what `node` waits for gives it to that waiter, which goes on: as `unlink_holding`, `leave_queues`,
-/// `link_holding` and `Loop::wake`, in one go. Cost: O(log n).
-void hand_over(Holding& holding, WaitNode& node) noexcept;
+/// The one owner of `resource`, by this holding, gives it to the next waiter, whose wait stands nowhere else, and which goes on: as
+/// `unlink_holding`, `leave_queues`, `link_holding` and `Loop::wake`, in one go. Cost: O(log n).
+void hand_over(Resource& resource, Holding& holding) noexcept;
 
 /// `to` owns this share from now on, in place of its owner or of nobody.
 /// Errors: DeadlockError, with nothing changed, when `to` depends on a waiter of the resource and nobody could go on.

@@ -6,6 +6,7 @@
 // 2. An urgency is what decides inheritance. It depends neither on time nor on what has run (DESIGN section 6).
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -44,7 +45,11 @@ struct Urgency {
 
   constexpr bool is_none() const noexcept { return rank == std::numeric_limits<std::int64_t>::max(); }
 
-  friend constexpr bool operator==(const Urgency&, const Urgency&) noexcept = default;
+  /// Equal priorities have equal bits.
+  friend constexpr bool operator==(const Urgency& a, const Urgency& b) noexcept {
+    return std::bit_cast<std::int64_t>(a.priority) == std::bit_cast<std::int64_t>(b.priority) && a.rank == b.rank &&
+           a.group == b.group;
+  }
 };
 
 namespace detail {

@@ -4,10 +4,10 @@
 
 namespace heirloop {
 /// Somebody waits already, and from now on not all are of one urgency.
-bool WaiterQueue::push_mixing(WaitNode& node, const Policy& policy) noexcept {
+bool WaiterQueue::push_mixing(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
   const Urgency before = best();
   if (!is_mixed()) become_mixed(policy);
-  push_mixed(node, policy);
+  push_mixed(node, urgency, policy);
   return best() != before;
 }
 
@@ -20,21 +20,25 @@ bool WaiterQueue::erase_mixed(WaitNode& node) noexcept {
 }
 
 bool WaiterQueue::reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
-  if (node.urgency_ == urgency) return false;
+  if (node.urgency() == urgency) return false;
   const Urgency before = best();
-  if (size_ > 1 && !is_mixed()) become_mixed(policy);
-  node.urgency_ = urgency;
-  if (is_mixed()) {
-    node.key_ = policy.key(urgency, node.since_ns_);
-    hand_off_.update(node);
-    lend_.update(node);
-    first_ = hand_off_.top();
+  if (!is_mixed()) {
+    if (size_ == 1) {
+      alike_ = urgency;
+      return true;
+    }
+    become_mixed(policy);
   }
+  node.urgency_ = urgency;
+  node.key_ = policy.key(urgency, node.since_ns_);
+  hand_off_.update(node);
+  lend_.update(node);
+  first_ = hand_off_.top();
   return best() != before;
 }
 
 bool WaiterQueue::would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept {
-  return first_ == nullptr || policy.key(urgency, now_ns) < policy.key(first_->urgency_, first_->since_ns_);
+  return first_ == nullptr || policy.key(urgency, now_ns) < policy.key(first_->urgency(), first_->since_ns_);
 }
 
 void WaiterQueue::become_mixed(const Policy& policy) noexcept {
@@ -42,13 +46,14 @@ void WaiterQueue::become_mixed(const Policy& policy) noexcept {
   first_ = last_ = nullptr;
   while (node != nullptr) {
     WaitNode* following = node->hand_off_.next;
-    push_mixed(*node, policy);
+    push_mixed(*node, alike_, policy);
     node = following;
   }
 }
 
-void WaiterQueue::push_mixed(WaitNode& node, const Policy& policy) noexcept {
-  node.key_ = policy.key(node.urgency_, node.since_ns_);
+void WaiterQueue::push_mixed(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
+  node.urgency_ = urgency;
+  node.key_ = policy.key(urgency, node.since_ns_);
   hand_off_.push(node);
   lend_.push(node);
   first_ = hand_off_.top();

@@ -52,7 +52,10 @@ class WaitNode {
   Wait& wait() const noexcept { return *wait_; }
   WaiterQueue* queue() const noexcept { return queue_; }
   Task* awaited() const noexcept { return awaited_; }
-  const Urgency& urgency() const noexcept { return urgency_; }
+
+  /// Of a node that stands somewhere.
+  const Urgency& urgency() const noexcept;
+
   std::uint64_t arrival() const noexcept { return arrival_; }
   WaitNode* next_of_wait() const noexcept { return next_of_wait_; }
 
@@ -68,17 +71,17 @@ class WaitNode {
   friend struct HandOffOrder;
   friend struct LendOrder;
 
-  Wait* wait_;
   WaiterQueue* queue_ = nullptr;
   Task* awaited_ = nullptr;
+  Wait* wait_;
   // Set as it enters a queue; most waits for what is free never do.
   WaitNode* next_of_wait_;
-  union {
-    Urgency urgency_;  // (not set before either)
-  };
   std::int64_t since_ns_;  // begin of the wait; kept when the urgency changes
   std::int64_t key_;
   std::uint64_t arrival_;
+  union {
+    Urgency urgency_;  // not set while the queue knows it, as all who wait there are of the same
+  };
   detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency
   detail::HeapHook<WaitNode> lend_;
   WaitNode* next_found_;  // of a search for a deadlock: among those found that want the same
@@ -117,7 +120,7 @@ class WaiterQueue {
 
   /// A wait in this queue is about to end.
   void count_end(const WaitNode& node, std::int64_t now_ns, bool handed_over) {
-    statistics_->ended(node.urgency_.priority, now_ns - node.since_ns_, handed_over);
+    statistics_->ended(node.urgency().priority, now_ns - node.since_ns_, handed_over);
   }
 
   // Each answers whether what the queue lends has changed: its best urgency, or that anybody waits.
@@ -129,21 +132,19 @@ class WaiterQueue {
 
   /// With the time and the arrival that it had in the queue that it left.
   bool push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
-    node.queue_ = this;
-    node.urgency_ = urgency;
-    ++size_;
-    if (last_ == nullptr ? first_ != nullptr : last_->urgency_ != urgency) return push_mixing(node, policy);
-    append(node);
+    if (last_ == nullptr ? first_ != nullptr : alike_ != urgency) {
+      node.queue_ = this;
+      ++size_;
+      return push_mixing(node, urgency, policy);
+    }
+    append(node, urgency);
     return first_ == &node;
   }
 
   /// `push` of a node of the urgency that all who wait are of, if any do.
   void push_alike(WaitNode& node, const Urgency& urgency, std::int64_t now_ns) noexcept {
     begin(node, now_ns);
-    node.queue_ = this;
-    node.urgency_ = urgency;
-    ++size_;
-    append(node);
+    append(node, urgency);
   }
 
   bool erase(WaitNode& node) noexcept {
@@ -156,6 +157,14 @@ class WaiterQueue {
     return first_ == nullptr;
   }
 
+  /// `next()` goes, of those in a list.
+  void erase_first() noexcept {
+    first_->queue_ = nullptr;
+    --size_;
+    first_ = first_->hand_off_.next;
+    (first_ != nullptr ? first_->hand_off_.prev : last_) = nullptr;
+  }
+
   bool reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
 
   /// The waiter to whom a release hands over; null when nobody waits.
@@ -164,18 +173,19 @@ class WaiterQueue {
   /// True when a waiter of this urgency that came now would be `next()`.
   bool would_be_next(const Urgency& urgency, std::int64_t now_ns, const Policy& policy) const noexcept;
 
-  /// The last to come of those who wait, when they are all of one urgency; else null.
-  const WaitNode* last_alike() const noexcept { return last_; }
+  /// The urgency of all who wait; null when nobody does, and when they are of several.
+  const Urgency* alike() const noexcept { return last_ != nullptr ? &alike_ : nullptr; }
 
   /// The most urgent waiter; null when nobody waits.
   WaitNode* most_urgent_waiter() const noexcept { return last_ == nullptr ? lend_.top() : first_; }
 
   Urgency best() const noexcept {
-    const WaitNode* top = most_urgent_waiter();
-    return top == nullptr ? Urgency::none() : top->urgency_;
+    if (last_ != nullptr) return alike_;
+    return lend_.empty() ? Urgency::none() : lend_.top()->urgency_;
   }
 
  private:
+  friend class WaitNode;
   using HandOff = detail::PairingHeap<WaitNode, &WaitNode::hand_off_, HandOffOrder>;
   using Lend = detail::PairingHeap<WaitNode, &WaitNode::lend_, LendOrder>;
 
@@ -184,17 +194,24 @@ class WaiterQueue {
     node.arrival_ = detail::next_arrival();
     if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
   }
-  void append(WaitNode& node) noexcept {
+  void append(WaitNode& node, const Urgency& urgency) noexcept {
+    node.queue_ = this;
+    ++size_;
     node.hand_off_.next = nullptr;
     node.hand_off_.prev = last_;
-    (last_ != nullptr ? last_->hand_off_.next : first_) = &node;
+    if (last_ != nullptr) {
+      last_->hand_off_.next = &node;
+    } else {
+      first_ = &node;
+      alike_ = urgency;
+    }
     last_ = &node;
   }
   bool is_mixed() const noexcept { return last_ == nullptr && first_ != nullptr; }
-  bool push_mixing(WaitNode& node, const Policy& policy) noexcept;
+  bool push_mixing(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
   bool erase_mixed(WaitNode& node) noexcept;
   void become_mixed(const Policy& policy) noexcept;
-  void push_mixed(WaitNode& node, const Policy& policy) noexcept;
+  void push_mixed(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
 
   friend class Resource;
   friend struct Inheritance;
@@ -203,13 +220,20 @@ class WaiterQueue {
 
   WaitNode* first_ = nullptr;  // head of the list, or the top of `hand_off_`
   WaitNode* last_ = nullptr;   // of the list; null when there is none
-  Holding* holdings_ = nullptr;
+  union {
+    Urgency alike_;  // of all in the list
+  };
+  Holding* holdings_ = nullptr;  // of `resource_`
   WaitStatistics* statistics_ = nullptr;
   std::uint32_t size_ = 0;
   Resource* resource_;
   HandOff hand_off_;
   Lend lend_;
 };
+
+inline const Urgency& WaitNode::urgency() const noexcept {
+  return queue_ != nullptr && queue_->last_ != nullptr ? queue_->alike_ : urgency_;
+}
 
 /// Of several on whom something depends: whether it goes on when all of them can, or when any can.
 enum class Needs : std::uint8_t { all, any };
@@ -328,6 +352,11 @@ class Wait {
   /// The wait of `task` begins to stand somewhere with this node.
   void stand_with(WaitNode& node, Task& task) noexcept {
     task_ = &task;
+    stand_with(node);
+  }
+
+  /// The same, where `block` follows, which notes the task.
+  void stand_with(WaitNode& node) noexcept {
     node.next_of_wait_ = nodes_;
     nodes_ = &node;
   }
@@ -336,14 +365,15 @@ class Wait {
 
   Task* task_ = nullptr;
   WaitNode* nodes_ = nullptr;
-  State state_ = State::idle;
-  bool listed_ : 1 = false;     // in the list of the one search or rise that is under way
-  bool can_go_on_ : 1 = false;  // as far as the search has found
-  detail::HeapHook<Wait> links_;  // of that list
+  detail::HeapHook<Wait> links_;  // of the list of the one search or rise that is under way
   // Of the search, set as it finds the wait.
   WaitNode* found_joiners_;   // who await the task whose wait this is
   Holding* found_holdings_;   // what that task holds and others found want
   std::uint32_t lacks_;       // how many more of those on whom it depends have to be able to go on
+  // Together, and with what a derived class begins with: one store as a wait is made.
+  bool listed_ = false;     // in that list
+  bool can_go_on_ = false;  // as far as the search has found
+  State state_ = State::idle;
 };
 
 /// Those who wait for the end of one task, by urgency: the best of it is what they lend. All go at once, so there is no

@@ -22,7 +22,7 @@ std::string PriorityLock::describe() const { return detail::kind_and_name(kind, 
 /// The elected owns the lock, and has inherited, before it is ready.
 void PriorityLock::hand_over_to_next() noexcept {
   turn_ = ++turns_;
-  heirloop::hand_over(holding_, *waiters().next());
+  heirloop::hand_over(*this, holding_);
 }
 
 void PriorityLock::owner_died(Holding&) noexcept {
