@@ -14,6 +14,7 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
   void await_suspend(std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
     condition_.lock_.release();  // first: the place in the queue is by the urgency without what the lock's waiters lent
+    begins_to_wait();
     enter_queue(loop, node_, condition_.waiters_);
     loop.block(*this, frame);
   }
@@ -44,11 +45,12 @@ class PriorityCondition::Retake final : public PriorityLock::Waiter {
   }
   void await_suspend(std::coroutine_handle<> frame) {
     Loop& loop = Loop::current();
+    begins_to_wait();
     enter_queue(loop, node_, lock_.waiters());
     loop.block(*this, frame);
   }
   void await_resume() const {
-    if (task() != nullptr) Loop::resumed();  // whether the owner died is seen by who still does not hold the lock
+    if (has_waited()) Loop::resumed();  // whether the owner died is seen by who still does not hold the lock
   }
 
   AbortResult abort() noexcept override { return AbortResult::pending; }

@@ -28,6 +28,7 @@ void PriorityLock::hand_over_to_next() noexcept {
 void PriorityLock::owner_died(Holding&) noexcept {
   logger().error("{} ended while it held {}; {} waiting tasks get OwnerDied and the lock is free", owner()->name(),
                  describe(), waiter_count());
+  turn_ = 0;
   unlink_holding(holding_);
   detail::Waiter::owner_died(waiters(), {kind, name_});
 }

@@ -78,15 +78,16 @@ class PriorityLock final : private Resource {
 
   /// From the owner to the next waiter, or to nobody.
   void hand_over() noexcept {
-    if (waiters().empty()) [[likely]] return unlink_holding(holding_);
-    hand_over_to_next();
+    if (!waiters().empty()) return hand_over_to_next();
+    turn_ = 0;
+    unlink_holding(holding_);
   }
   void hand_over_to_next() noexcept;
   void owner_died(Holding& holding) noexcept override;
 
   Holding holding_;
   std::uint64_t turns_ = 0;  // ownerships so far
-  std::uint64_t turn_ = 0;   // the present one: a guard knows its own; the same again after a condition's wait
+  std::uint64_t turn_ = 0;   // the present one, 0: free; a guard knows its own; the same again after a condition's wait
   std::string_view name_;
 };
 
@@ -104,7 +105,7 @@ class [[nodiscard]] LockGuard {
   }
   [[gnu::always_inline]] ~LockGuard() {
     if (lock_ == nullptr) return;
-    if (lock_->turn_ == turn_ && lock_->held_by_current_task()) [[likely]] {
+    if (lock_->turn_ == turn_ && lock_->owner() == detail::this_thread.task) [[likely]] {
       lock_->hand_over();
     } else {
       drop_foreign();
@@ -112,7 +113,7 @@ class [[nodiscard]] LockGuard {
   }
 
   /// Whether the lock is held by it: false when it was released or moved from, and when its owner has ended.
-  explicit operator bool() const noexcept { return lock_ != nullptr && lock_->turn_ == turn_ && lock_->locked(); }
+  explicit operator bool() const noexcept { return lock_ != nullptr && lock_->turn_ == turn_; }
 
   /// Errors: InvalidStateError when released before, or by a task that does not hold the lock.
   void release();
@@ -140,20 +141,24 @@ class PriorityLock::Acquire final : public PriorityLock::Waiter {
 
   [[gnu::always_inline]] bool await_ready() {
     Task& task = first_await(lock_);
-    if (lock_.owner() != nullptr) return false;
-    lock_.take(task);
-    return goes_on(task);
+    return lock_.owner() == nullptr && takes(task);
   }
   void await_suspend(std::coroutine_handle<> frame) { suspend(lock_.waiters(), frame); }
   [[gnu::always_inline]] LockGuard await_resume() {
     waited();
-    LockGuard held(lock_);
-    gave_way();
-    return held;
+    gave_way_or([&lock = lock_] { lock.hand_over(); });
+    return LockGuard(lock_);
   }
 
   AbortResult abort() noexcept override;
   std::string describe() const override;
+
+ private:
+  /// Not inlined: with it what awaits keeps more in registers, which it has to save, also where it has to wait.
+  [[gnu::noinline]] bool takes(Task& task) noexcept {
+    lock_.take(task);
+    return goes_on(task);
+  }
 };
 
 inline PriorityLock::Acquire PriorityLock::acquire() { return Acquire(*this); }

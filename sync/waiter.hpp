@@ -74,6 +74,8 @@ inline void wake_all(WaiterQueue& waiters) noexcept {
 /// A wait that counts as an occasional checkpoint where it need not wait.
 class CheckpointWait : public Wait {
  protected:
+  enum class Went : std::uint8_t { not_yet, on, on_later, to_wait, to_lost_owner };
+
   ~CheckpointWait() = default;
 
   /// What `await_ready` begins with: the task that is to use `what`.
@@ -102,16 +104,27 @@ class CheckpointWait : public Wait {
 
   /// What `await_suspend` begins with when it does not give way.
   void begins_to_wait() noexcept { went_ = Went::to_wait; }
+  bool has_waited() const noexcept { return went_ >= Went::to_wait; }
+
+  /// What it waits for may be gone.
+  void loses_its_owner() noexcept { went_ = Went::to_lost_owner; }
+  bool lost_its_owner() const noexcept { return went_ == Went::to_lost_owner; }
 
   /// What `await_resume` ends with, what it got under a guard: throws what is pending when it gave way with it.
   void gave_way() const {
-    if (gives_way()) [[unlikely]] Loop::resumed();
+    if (gives_way()) [[unlikely]] throw_pending();
   }
 
   /// The same for what no guard holds: `give_back()` comes before the throw.
   template <class GiveBack>
   void gave_way_or(GiveBack give_back) const {
-    if (!gives_way()) [[likely]] return;
+    if (gives_way()) [[unlikely]] throw_pending_or(give_back);
+  }
+
+ private:
+  [[gnu::noinline]] static void throw_pending() { Loop::resumed(); }
+  template <class GiveBack>
+  [[gnu::noinline]] static void throw_pending_or(const GiveBack& give_back) {
     try {
       Loop::resumed();
     } catch (...) {
@@ -119,9 +132,6 @@ class CheckpointWait : public Wait {
       throw;
     }
   }
-
- private:
-  enum class Went : std::uint8_t { not_yet, on, on_later, to_wait };
 
   Went went_ = Went::not_yet;
 };
@@ -137,7 +147,7 @@ class Waiter : public CheckpointWait {
   static void owner_died(WaiterQueue& waiters, const KindAndName& what) noexcept {
     while (WaitNode* node = waiters.next()) {
       auto& waiter = static_cast<Waiter&>(node->wait());
-      waiter.owner_died_ = true;
+      waiter.loses_its_owner();
       waiter.lost_ = what;
       wake(*node);
     }
@@ -157,16 +167,13 @@ class Waiter : public CheckpointWait {
   /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
   /// gone on to the next), or OwnerDied.
   void waited() const {
-    if (task() == nullptr) return;
+    if (!has_waited()) return;
     Loop::resumed();
-    if (owner_died_) [[unlikely]] throw_owner_died();
+    if (lost_its_owner()) [[unlikely]] throw_owner_died();
   }
 
   /// It waited, and has been given what it waited for.
-  bool handed_over() const noexcept { return task() != nullptr && node_.queue() == nullptr && !owner_died_; }
-
-  /// What it waited for may be gone.
-  bool lost_its_owner() const noexcept { return owner_died_; }
+  bool handed_over() const noexcept { return has_waited() && node_.queue() == nullptr && !lost_its_owner(); }
 
   WaitNode node_;
 
@@ -180,7 +187,6 @@ class Waiter : public CheckpointWait {
   }
   [[noreturn]] void throw_owner_died() const;
 
-  bool owner_died_ = false;
   KindAndName lost_;  // set when the owner died
 };
 
