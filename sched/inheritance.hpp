@@ -186,12 +186,14 @@ inline void list_holding(Holding& holding, Task& owner) noexcept {
   owner.holdings_ = &holding;
   if (behind == nullptr) [[likely]] return;
   behind->before = &holding;
-  if (behind->behind == nullptr) refresh_lending(*behind);  // it was the only one
+  const bool was_only = behind->behind == nullptr;
+  if (was_only && !behind->resource->waiters().empty()) [[unlikely]] refresh_lending(*behind);
 }
 inline void unlist_holding(Holding& holding, Task& owner) noexcept {
   (holding.before != nullptr ? holding.before->behind : owner.holdings_) = holding.behind;
   if (holding.behind != nullptr) holding.behind->before = holding.before;
-  if (const Holding* rest = owner.holdings_; rest != nullptr && rest->behind == nullptr) refresh_lending(*owner.holdings_);
+  Holding* rest = owner.holdings_;
+  if (rest != nullptr && rest->lends && rest->behind == nullptr) [[unlikely]] refresh_lending(*rest);
 }
 
 }  // namespace detail
