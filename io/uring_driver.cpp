@@ -366,6 +366,7 @@ int UringDriver::enter_working(unsigned min_complete, unsigned flags, std::int64
 }
 
 void UringDriver::submit() {
+  if (mode_ != UringMode::deferred) set_look();  // an overflow may have been flagged behind the last look at it
   while (!queue_.empty() || ring_->unsubmitted() != 0) {
     fill_ring();
     const int answer = enter_working(0, 0);

@@ -41,6 +41,10 @@ void check_first_line();
 template <class Awaiter>
 concept HandsOver = requires { typename std::remove_reference_t<Awaiter>::hands_over; };
 
+/// An awaiter as good as any other of its type: one made anew needs no room in the frame.
+template <class Awaiter>
+concept HoldsNothing = requires { typename Awaiter::holds_nothing; } && std::is_empty_v<Awaiter>;
+
 /// What a frame awaits, behind the note of where and the question whether it may wait. (g++ 12 copies an awaiter that
 /// `await_transform` hands through as a reference, so this stands in for it.)
 template <class Awaiter>
@@ -83,8 +87,8 @@ class CoroPromiseBase {
     if constexpr (requires { std::forward<A>(awaitable).operator co_await(); }) {
       const auto get = [&] { return std::forward<A>(awaitable).operator co_await(); };
       return Placed<decltype(get())>(get);
-    } else if constexpr (std::is_empty_v<Awaiter> && std::is_default_constructible_v<Awaiter>) {
-      return Placed<Awaiter>([] { return Awaiter(); });  // as good as the one given, and needs no room
+    } else if constexpr (HoldsNothing<Awaiter>) {
+      return Placed<Awaiter>([] { return Awaiter(); });
     } else {
       const auto get = [&]() -> std::remove_reference_t<A>& { return awaitable; };
       return Placed<std::remove_reference_t<A>&>(get);

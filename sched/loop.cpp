@@ -74,6 +74,8 @@ Loop::~Loop() {
 
 void Loop::no_loop() { throw InvalidStateError("no heirloop loop runs in this thread; call this inside run()"); }
 
+void Loop::not_new() { throw InvalidStateError("create_task needs a coroutine that was never awaited"); }
+
 void Loop::nested_too_deep() const {
   throw InvalidStateError("eager starts are nested " + std::to_string(nested_) +
                           " deep, the limit of max_nested_starts; await the coroutine or start the task without "
@@ -157,17 +159,18 @@ void Loop::dispatch_watched(Entry& entry) {
   if (observer != nullptr) observer->step_begins(entry, now_ns_);
   if (!options_.slow_step) {
     dispatch(entry);
+    leave_step();
   } else {
     const TaskRef task(entry.kind() == Entry::Kind::task ? static_cast<Task*>(&entry) : nullptr);
     const std::int64_t began_ns = driver_.now_ns();
     dispatch(entry);
+    leave_step();
     const std::int64_t took_ns = driver_.now_ns() - began_ns;
     if (took_ns > options_.slow_step->count()) {
       ++slow_steps_;
       log_slow_step(task, took_ns);
     }
   }
-  leave_step();
   if (observer != nullptr && observer == observer_) observer->step_ended();
 }
 

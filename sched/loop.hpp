@@ -238,9 +238,10 @@ class Loop {
   [[gnu::always_inline]] PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
     // In the caller, who knows what it asks for: options that are not looked at are not made.
     if (!special_creation_ && options.asks_for_nothing()) [[likely]] {
+      const bool eager = options.eager_start.value_or(false);
+      check_creation(coro, eager);
       const auto frame = coro.release();
-      return {*(options.eager_start.value_or(false) ? create_plain<true, T>(frame) : create_plain<false, T>(frame)),
-              TaskRef::Made{}};
+      return {*(eager ? create_plain<true, T>(frame) : create_plain<false, T>(frame)), TaskRef::Made{}};
     }
     return {*create_decided(std::move(coro), decided(options)), TaskRef::Made{}};
   }
@@ -409,6 +410,7 @@ class Loop {
   [[noreturn]] static void no_loop();
   [[noreturn]] static void wrong_thread();
   [[gnu::cold]] static std::exception_ptr take_pending() noexcept;  // null: a cancel was passed on, and the wait has ended
+  [[noreturn]] static void not_new();
   [[noreturn]] void nested_too_deep() const;
 
   // Every step goes through these: they are inlined into the loops that call them.
@@ -418,21 +420,27 @@ class Loop {
   void dispatch_watched(Entry& entry);
   void log_slow_step(const TaskRef& task, std::int64_t took_ns) const;
 
+  /// What is refused stays with its caller.
+  template <class T>
+  void check_creation(const Coro<T>& coro, bool eager) const {
+    if (!coro.is_new()) [[unlikely]] not_new();
+    if (eager && nested_ >= options_.max_nested_starts) [[unlikely]] nested_too_deep();
+  }
+
   template <class T>
   detail::TaskBlock<T>* make_block(Coro<T>&& coro, const TaskOptions& options) {
     const bool eager = options.eager_start.value_or(false);
+    check_creation(coro, eager);
     const Task* creator = detail::this_thread.task;
     if (options.asks_for_nothing() && creator != nullptr && creator->is_copied_by_children()) {
-      return make_task_like(std::move(coro), eager, *creator);
+      return make_task_like(std::move(coro), *creator);
     }
-    return make_task_like(std::move(coro), eager, options);
+    return make_task_like(std::move(coro), options);
   }
 
   /// `like`: its options, or the creator, which it copies.
   template <class T, class Like>
-  [[gnu::always_inline]] detail::TaskBlock<T>* make_task_like(Coro<T>&& coro, bool eager, const Like& like) {
-    if (!coro.is_new()) [[unlikely]] throw InvalidStateError("create_task needs a coroutine that was never awaited");
-    if (eager && nested_ >= options_.max_nested_starts) [[unlikely]] nested_too_deep();
+  [[gnu::always_inline]] detail::TaskBlock<T>* make_task_like(Coro<T>&& coro, const Like& like) {
     auto* block = new detail::TaskBlock<T>(*this, coro.frame(), like);
     coro.release();
     return block;
@@ -452,7 +460,7 @@ class Loop {
     if (creator == nullptr || !creator->is_copied_by_children()) [[unlikely]] {
       return create_decided(std::move(coro), {.eager_start = eager});
     }
-    detail::TaskBlock<T>* task = make_task_like(std::move(coro), eager, *creator);
+    detail::TaskBlock<T>* task = make_task_like(std::move(coro), *creator);
     start(*task, eager);
     return task;
   }

@@ -14,9 +14,10 @@ namespace heirloop {
 /// Starts a task that runs `coro`. Lazy: it runs when the policy chooses it. With `eager_start` it runs inside the call up
 /// to its first suspension; when it ends there, it was never a task for others to see.
 /// Errors: InvalidStateError outside a loop, for a coroutine that was awaited before, and when eager starts nest deeper
-/// than max_nested_starts; std::invalid_argument for a NaN priority. Cost: no allocation in steady state.
+/// than max_nested_starts; std::invalid_argument for a NaN priority; the coroutine stays with the caller then. Cost: no
+/// allocation in steady state.
 template <class T>
-[[gnu::always_inline]] inline PriorityTask<T> create_task(Coro<T> coro, const TaskOptions& options = {}) {
+[[gnu::always_inline]] inline PriorityTask<T> create_task(Coro<T>&& coro, const TaskOptions& options = {}) {
   return Loop::current().create_task(std::move(coro), options);
 }
 
@@ -108,6 +109,8 @@ class SleepWithResult final : public SleepAwaiter {
 
 class YieldAwaiter {
  public:
+  using holds_nothing = void;
+
   YieldAwaiter() noexcept {}
   YieldAwaiter(const YieldAwaiter&) = delete;
   YieldAwaiter& operator=(const YieldAwaiter&) = delete;

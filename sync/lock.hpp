@@ -95,7 +95,6 @@ class PriorityLock final : private Resource {
 /// and logs; when the lock has another owner by then, it lets that one be.
 class [[nodiscard]] LockGuard {
  public:
-  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock), turn_(lock.turn_) {}
   LockGuard(LockGuard&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)), turn_(other.turn_) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
     LockGuard old(std::move(*this));
@@ -119,6 +118,11 @@ class [[nodiscard]] LockGuard {
   void release();
 
  private:
+  friend class PriorityLock;
+
+  /// Of a lock that has just been taken.
+  explicit LockGuard(PriorityLock& lock) noexcept : lock_(&lock), turn_(lock.turn_) {}
+
   void drop_foreign() noexcept;
 
   PriorityLock* lock_;

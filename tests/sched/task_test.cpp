@@ -382,6 +382,77 @@ TEST(EagerStart, nested_too_deep_is_an_error_that_names_the_way_out) {
   EXPECT_THAT(text, HasSubstr("without eager_start"));
 }
 
+/// True when creating a task of it is refused.
+template <class T>
+bool is_refused(Coro<T>& coro, const TaskOptions& options) {
+  try {
+    create_task(std::move(coro), options);
+    return false;
+  } catch (const InvalidStateError&) {
+    return true;
+  }
+}
+
+TEST(EagerStart, nested_too_deep_leaves_the_coroutine_with_its_caller) {
+  LoopOptions options;
+  options.max_nested_starts = 1;
+  Sim sim(options);
+  sim.run([]() -> Coro<void> {
+    const auto first = [](bool& awaited) -> Coro<void> {
+      Coro<void> second = ends();
+      EXPECT_TRUE(is_refused(second, {.eager_start = true}));
+      EXPECT_TRUE(second.is_new());
+      co_await second;
+      awaited = true;
+    };
+    bool awaited = false;
+    create_task(first(awaited), {.eager_start = true});
+    co_await sleep(0);
+    EXPECT_TRUE(awaited);
+  }());
+}
+
+TEST(CreateTask, leaves_a_coroutine_alone_that_somebody_awaits) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    Coro<void> shared = fails("its end");
+    const auto awaits = [](Coro<void>& coro, std::string& end) -> Coro<void> {
+      try {
+        co_await coro;
+      } catch (const std::runtime_error& error) {
+        end = error.what();
+      }
+    };
+    std::string end;
+    auto task = create_task(awaits(shared, end), {.eager_start = true});
+    for (const char* name : {"", "named"}) EXPECT_TRUE(is_refused(shared, {.name = name}));
+    co_await task;
+    EXPECT_EQ(end, "its end");
+    Coro<void> nothing;
+    EXPECT_TRUE(is_refused(nothing, {}));
+  }());
+}
+
+/// Holds nothing itself, but what it is part of does.
+template <class Whole>
+struct HalfAnAwaiter {
+  bool await_ready() const noexcept { return true; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  int await_resume() const noexcept { return static_cast<const Whole*>(this)->value; }
+};
+struct WholeAwaiter : HalfAnAwaiter<WholeAwaiter> {
+  int value = 42;
+};
+
+TEST(AwaitTest, of_an_empty_base_is_of_that_object) {
+  Sim sim;
+  sim.run([]() -> Coro<void> {
+    WholeAwaiter whole;
+    HalfAnAwaiter<WholeAwaiter>& half = whole;
+    EXPECT_EQ(co_await half, 42);
+  }());
+}
+
 TEST(EagerStart, keeps_the_starters_step) {
   Sim sim;
   Order order;

@@ -26,6 +26,8 @@ Coro<void> hold(PriorityLock& lock, Order& order, std::string name, int steps = 
   for (int i = 0; i < steps; ++i) co_await sleep(0);
 }
 
+static_assert(!std::is_constructible_v<LockGuard, PriorityLock&>, "only who takes a lock gets its guard");
+
 TEST_F(PriorityLockTest, passes_to_the_most_urgent_and_among_equals_to_the_first) {
   sim.run([](PriorityLockTest& t) -> Coro<void> {
     PriorityLock lock;
