@@ -1,5 +1,7 @@
 #include "demo/resp_client.hpp"
 
+#include "common/resp.hpp"
+
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -9,7 +11,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <stdexcept>
 #include <system_error>
 
@@ -31,30 +32,17 @@ sockaddr_in loopback(std::uint16_t port) {
 }  // namespace
 
 std::string resp_command(const std::vector<std::string_view>& words) {
-  std::string text = fmt::format("*{}\r\n", words.size());
-  for (const std::string_view word : words) text += fmt::format("${}\r\n{}\r\n", word.size(), word);
+  std::string text;
+  tools::resp::put_bulks(text, words);
   return text;
 }
 
 std::optional<RespReply> parse_reply(std::string_view bytes) {
-  if (bytes.empty()) return std::nullopt;
-  const char kind = bytes.front();
-  if (std::string_view("+-:$").find(kind) == std::string_view::npos) {
-    throw std::runtime_error("a reply that is no simple string, error, integer or bulk string");
-  }
-  const std::size_t end = bytes.find("\r\n");
-  if (end == std::string_view::npos) return std::nullopt;
-  const std::string_view line = bytes.substr(1, end - 1);
-  if (kind != '$') return RespReply{std::string(line), kind == '-'};
-  long length = 0;
-  const auto [stop, error] = std::from_chars(line.data(), line.data() + line.size(), length);
-  if (error != std::errc{} || stop != line.data() + line.size() || length < -1) {
-    throw std::runtime_error("a bulk reply without a length");
-  }
-  if (length == -1) return RespReply{};
-  const auto size = static_cast<std::size_t>(length);
-  if (bytes.size() < end + 2 + size + 2) return std::nullopt;
-  return RespReply{std::string(bytes.substr(end + 2, size))};
+  const std::size_t length = tools::resp::reply_length(bytes);
+  if (length == 0) return std::nullopt;
+  const std::size_t begin = bytes[0] == '$' ? bytes.find("\r\n") + 2 : 1;
+  if (begin == length) return RespReply{};  // null
+  return RespReply{std::string(bytes.substr(begin, length - begin - 2)), bytes[0] == '-'};
 }
 
 RespClient::RespClient(Signals& signals, std::uint16_t port, Clock::duration patience)

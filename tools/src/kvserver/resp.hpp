@@ -1,4 +1,4 @@
-// The Redis protocol, version 2: requests in, replies out.
+// The requests of the Redis protocol, version 2, cut out of the bytes that arrive.
 //
 // Parser owns how far one request has been read, and nothing of its bytes: arguments are views into the
 // caller's buffer (of an inline request, with its quotes resolved, into the parser). Used by a connection,
@@ -10,32 +10,16 @@
 // 3. Memory grows with what has arrived, never with what is announced; in steady state nothing is allocated.
 #pragma once
 
-#include <fmt/format.h>
+#include "common/resp.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cstddef>
-#include <cstdint>
 #include <initializer_list>
-#include <span>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace kv {
 
-/// A request: the command's name and its arguments, at least one word.
-using Args = std::span<const std::string_view>;
-
-/// The 64-bit integer that `text` spells the way Redis takes it: no sign but a minus, no leading zero, no
-/// space.
-inline bool parse_integer(std::string_view text, std::int64_t& value) {
-  const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
-  if (digits.empty() || (digits[0] == '0' && text.size() > 1)) return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
+using namespace tools::resp;
 
 inline char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
@@ -71,8 +55,8 @@ class Parser {
       const std::string_view rest = input.substr(skipped);
       if (rest.empty()) return {Status::need_more, skipped};
       const bool is_array = rest.front() == '*';
-      const Status status = is_array ? parse_array(rest) : parse_inline(rest);
-      if (status != Status::request) return {status, skipped};
+      const bool whole = is_array ? parse_array(rest) : parse_inline(rest);
+      if (!whole) return {error_.empty() ? Status::need_more : Status::error, skipped};
       skipped += std::exchange(at_, 0);
       if (parts_.empty()) continue;
 
@@ -99,47 +83,47 @@ class Parser {
   static constexpr std::size_t max_length_digits = 20;
   static constexpr std::size_t many_args = 1024;  // room for more is given back
 
-  Status parse_array(std::string_view input) {
+  // Each of these says whether what it reads is whole. If it is not, more bytes are needed or there is an
+  // error.
+
+  bool parse_array(std::string_view input) {
     if (at_ == 0) {
       parts_.clear();
-      const Status status = parse_length(input, INT64_MIN, max_args, "invalid multibulk length");
-      if (status != Status::request) return status;
+      if (!parse_length(input, INT64_MIN, max_args, "invalid multibulk length")) return false;
       missing_ = std::exchange(length_, -1);
     }
     for (; missing_ > 0; --missing_) {
       if (length_ < 0) {
-        if (at_ == input.size()) return Status::need_more;
+        if (at_ == input.size()) return false;
         if (input[at_] != '$') return fail(fmt::format("expected '$', got '{}'", input[at_]));
-        const Status status = parse_length(input, 0, max_bulk, "invalid bulk length");
-        if (status != Status::request) return status;
+        if (!parse_length(input, 0, max_bulk, "invalid bulk length")) return false;
       }
       const auto size = static_cast<std::size_t>(length_);
-      if (input.size() - at_ < size + 2) return Status::need_more;
+      if (input.size() - at_ < size + 2) return false;
       if (input.substr(at_ + size, 2) != "\r\n") return fail("expected a line break after a bulk");
       parts_.push_back({at_, size});
       at_ += size + 2;
       length_ = -1;
     }
-    return Status::request;
+    return true;
   }
 
   /// Reads `<type><number>\r\n` into length_.
-  Status parse_length(std::string_view input, std::int64_t smallest, std::int64_t largest, const char* what) {
+  bool parse_length(std::string_view input, std::int64_t smallest, std::int64_t largest, const char* what) {
     const std::string_view line = input.substr(at_ + 1, max_length_digits + 2);
-    const auto end = static_cast<std::size_t>(std::find(line.begin(), line.end(), '\r') - line.begin());
-    if (end <= max_length_digits && end + 1 >= line.size()) return Status::need_more;
+    const std::size_t end = std::min(line.find('\r'), line.size());
+    if (end <= max_length_digits && end + 1 >= line.size()) return false;
     const bool is_number = end <= max_length_digits && parse_integer(line.substr(0, end), length_);
     if (!is_number || line[end + 1] != '\n' || length_ < smallest || length_ > largest) return fail(what);
     at_ += 1 + end + 2;
-    return Status::request;
+    return true;
   }
 
-  Status parse_inline(std::string_view input) {
+  bool parse_inline(std::string_view input) {
     const std::size_t end = input.substr(0, max_inline + 1).find('\n', at_);
     at_ = std::min(end, input.size() - 1) + 1;
-    if (end != input.npos)
-      return split(input.substr(0, end)) ? Status::request : fail("unbalanced quotes in request");
-    return at_ > max_inline ? fail("too big inline request") : Status::need_more;
+    if (end == input.npos) return at_ > max_inline && fail("too big inline request");
+    return split(input.substr(0, end)) || fail("unbalanced quotes in request");
   }
 
   /// Cuts an inline request into words: "..." with escapes, '...' with \' alone; a closing quote ends its
@@ -148,48 +132,45 @@ class Parser {
     const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == '\0'; };
     parts_.clear();
     unquoted_.clear();
-    for (std::size_t i = 0;;) {
-      while (i < line.size() && is_space(line[i])) ++i;
-      if (i == line.size()) return true;
-      const std::size_t start = unquoted_.size();
-      while (i < line.size() && !is_space(line[i])) {
-        const char c = line[i++];
-        if (c == '"' || c == '\'') {
-          i = unquote(line, i, c);
-          if (i > line.size() || (i < line.size() && !is_space(line[i]))) return false;
-        } else {
-          unquoted_ += c;
-        }
+    bool in_word = false;
+    char quote = '\0';  // that is open
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const char c = line[i];
+      const bool ends_word = quote == '\0' && is_space(c);
+      if (!ends_word && !in_word) parts_.push_back({unquoted_.size(), 0});
+      in_word = !ends_word;
+      if (ends_word) continue;
+      if (c == quote) {
+        if (i + 1 < line.size() && !is_space(line[i + 1])) return false;
+        quote = '\0';
+      } else if (quote == '\0' && (c == '"' || c == '\'')) {
+        quote = c;
+      } else {
+        unquoted_ += quote != '\0' && c == '\\' ? unescape(line, i, quote) : c;
       }
-      parts_.push_back({start, unquoted_.size() - start});
+      parts_.back().size = unquoted_.size() - parts_.back().at;
     }
+    return quote == '\0';
   }
 
-  /// Takes what is quoted from `i` on; the place behind the closing quote, npos if there is none.
-  std::size_t unquote(std::string_view line, std::size_t i, char quote) {
-    for (; i < line.size(); ++i) {
-      char c = line[i];
-      if (c == quote) return i + 1;
-      if (c == '\\' && i + 1 < line.size() && (quote == '"' || line[i + 1] == '\'')) {
-        c = line[++i];
-        static constexpr std::string_view letters = "nrtba", meanings = "\n\r\t\b\a";
-        const char* hex = line.data() + i + 1;
-        unsigned char byte = 0;
-        if (c == 'x' && i + 2 < line.size() && std::from_chars(hex, hex + 2, byte, 16).ptr == hex + 2) {
-          c = static_cast<char>(byte);
-          i += 2;
-        } else if (const std::size_t letter = letters.find(c); letter != letters.npos) {
-          c = meanings[letter];
-        }
-      }
-      unquoted_ += c;
+  /// What the backslash at `i` and what is behind it stand for; moves `i` to the last character of that.
+  static char unescape(std::string_view line, std::size_t& i, char quote) {
+    if (i + 1 == line.size() || (quote == '\'' && line[i + 1] != '\'')) return '\\';
+    const char c = line[++i];
+    const std::string_view hex = line.substr(i + 1, 2);
+    unsigned char byte = 0;
+    if (c == 'x' && hex.size() == 2 && std::from_chars(&hex[0], &hex[0] + 2, byte, 16).ptr == &hex[0] + 2) {
+      i += 2;
+      return static_cast<char>(byte);
     }
-    return line.npos;
+    static constexpr std::string_view letters = "nrtba", meanings = "\n\r\t\b\a";
+    const std::size_t letter = letters.find(c);
+    return letter == letters.npos ? c : meanings[letter];
   }
 
-  Status fail(std::string_view text) {
+  bool fail(std::string_view text) {
     error_ = fmt::format("ERR Protocol error: {}", text);
-    return Status::error;
+    return false;
   }
 
   std::size_t at_ = 0;        // of this request's bytes, those read
@@ -200,43 +181,5 @@ class Parser {
   std::vector<std::string_view> args_;
   std::string error_;
 };
-
-// A reply, or a record of the log, is appended to `out` in pieces. Cost: O(bytes).
-
-/// A line of a type and a number.
-inline void put_line(std::string& out, char type, std::int64_t value) {
-  const fmt::format_int digits(value);
-  out += type;
-  out.append(digits.data(), digits.size()).append("\r\n", 2);
-}
-inline void put_integer(std::string& out, std::int64_t value) { put_line(out, ':', value); }
-/// `size` replies follow.
-inline void put_array(std::string& out, std::size_t size) {
-  put_line(out, '*', static_cast<std::int64_t>(size));
-}
-inline void put_simple(std::string& out, std::string_view text) {
-  out.append("+").append(text).append("\r\n");
-}
-/// Line breaks become spaces.
-inline void put_error(std::string& out, std::string_view text) {
-  out += '-';
-  for (const char c : text) out += c == '\r' || c == '\n' ? ' ' : c;
-  out += "\r\n";
-}
-inline void put_bulk(std::string& out, std::string_view bytes) {
-  put_line(out, '$', static_cast<std::int64_t>(bytes.size()));
-  out.append(bytes).append("\r\n", 2);
-}
-/// Its decimal digits.
-inline void put_bulk(std::string& out, std::int64_t value) {
-  const fmt::format_int digits(value);
-  put_bulk(out, std::string_view(digits.data(), digits.size()));
-}
-inline void put_null(std::string& out) { out += "$-1\r\n"; }
-/// An array of bulks; a request has this form.
-inline void put_bulks(std::string& out, Args words) {
-  put_array(out, words.size());
-  for (const std::string_view word : words) put_bulk(out, word);
-}
 
 }  // namespace kv

@@ -1,8 +1,9 @@
 #include "loadgen/run.hpp"
 
+#include "common/resp.hpp"
+
 #include <fmt/format.h>
 
-#include <charconv>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -12,33 +13,11 @@
 namespace loadgen {
 
 namespace hl = heirloop;
+namespace resp = tools::resp;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// The length of the first reply in `bytes`, 0 when it is not whole. Errors: std::runtime_error for what is
-/// no reply.
-std::size_t reply_length(std::string_view bytes) {
-  const std::size_t end = bytes.find("\r\n");
-  if (end == std::string_view::npos) return 0;
-  switch (bytes[0]) {
-    case '+':
-    case '-':
-    case ':':
-      return end + 2;
-    case '$': {
-      std::int64_t size = -2;
-      std::from_chars(bytes.data() + 1, bytes.data() + end, size);
-      if (size < -1) break;
-      const std::size_t whole = size == -1 ? end + 2 : end + 2 + static_cast<std::size_t>(size) + 2;
-      return bytes.size() >= whole ? whole : 0;
-    }
-    default:
-      break;
-  }
-  throw std::runtime_error("the server sent what is not a reply of the Redis protocol");
-}
 
 struct Times {
   Clock::time_point measured_from;
@@ -115,7 +94,7 @@ class Connection {
       while (co_await stream_.fill()) {
         for (;;) {
           const std::string_view bytes = stream_.unread();
-          const std::size_t length = reply_length(bytes);
+          const std::size_t length = resp::reply_length(bytes);
           if (length == 0) break;
           answered(bytes[0] == '-');
           stream_.consume(length);
@@ -140,15 +119,12 @@ class Connection {
     const Command command = options_.mix.pick(random_());
     const std::string key = fmt::format("key:{:06}", random_() % options_.keys);
     out.clear();
-    const auto put = [&out](std::string_view word) {
-      fmt::format_to(std::back_inserter(out), "${}\r\n{}\r\n", word.size(), word);
-    };
     const std::size_t words = command == Command::ping ? 1 : command == Command::set ? 3 : 2;
-    fmt::format_to(std::back_inserter(out), "*{}\r\n", words);
-    put(name_of(command));
+    resp::put_array(out, words);
+    resp::put_bulk(out, name_of(command));
     // Counters have keys of their own: the other values are no numbers.
-    if (words > 1) put(command == Command::incr ? "counter:" + key : key);
-    if (words > 2) put(value);
+    if (words > 1) resp::put_bulk(out, command == Command::incr ? "counter:" + key : key);
+    if (words > 2) resp::put_bulk(out, value);
   }
 
   const Options& options_;
