@@ -18,6 +18,17 @@ struct TimeUnit {
 };
 constexpr TimeUnit ex{"ex", 1000, true}, px{"px", 1, true}, exat{"exat", 1000, false}, pxat{"pxat", 1, false};
 
+/// The error reply of a request, thrown before anything else is answered.
+struct Refused {
+  std::string text;
+};
+
+std::string lower(std::string_view word) {
+  std::string text(word);
+  std::transform(text.begin(), text.end(), text.begin(), to_lower);
+  return text;
+}
+
 /// One request being carried out: what the commands see.
 struct Call {
   Store& store;
@@ -34,30 +45,30 @@ struct Call {
   // ---- Replies ----
 
   void ok() { put_simple(out, "OK"); }
-  void error(std::string_view text) { put_error(out, text); }
-  void syntax_error() { error("ERR syntax error"); }
-  void wrong_number() { error(fmt::format("ERR wrong number of arguments for '{}' command", name)); }
   void number(std::integral auto value) { put_integer(out, static_cast<std::int64_t>(value)); }
   void value_or_null(const Store::Item* item) {
     item != nullptr ? put_bulk(out, item->second.data) : put_null(out);
   }
-  /// The integer that `text` is; when it is none, that is the reply.
-  std::optional<std::int64_t> integer(std::string_view text) {
-    std::int64_t value;
-    if (parse_integer(text, value)) return value;
-    error("ERR value is not an integer or out of range");
-    return std::nullopt;
+
+  // ---- Arguments; what is wrong with them is the reply ----
+
+  [[noreturn]] void syntax_error() const { throw Refused{"ERR syntax error"}; }
+  [[noreturn]] void wrong_number() const {
+    throw Refused{fmt::format("ERR wrong number of arguments for '{}' command", name)};
   }
-  /// The deadline that is `text` units away, at least `least`; when there is none, that is the reply.
-  std::optional<std::int64_t> deadline(std::string_view text, const TimeUnit& unit, std::int64_t least) {
-    const auto time = integer(text);
-    if (!time) return std::nullopt;
+  std::int64_t integer(std::string_view text) const {
+    std::int64_t value;
+    if (!parse_integer(text, value)) throw Refused{"ERR value is not an integer or out of range"};
+    return value;
+  }
+  /// The deadline that is `text` units away, which must be at least `least`.
+  std::int64_t deadline(std::string_view text, const TimeUnit& unit, std::int64_t least) const {
+    const std::int64_t time = integer(text);
     std::int64_t ms;
-    const bool fits = *time >= least && !__builtin_mul_overflow(*time, unit.ms, &ms) &&
+    const bool fits = time >= least && !__builtin_mul_overflow(time, unit.ms, &ms) &&
                       !__builtin_add_overflow(ms, unit.from_now ? now_ms : 0, &ms);
-    if (fits) return std::min(ms, no_deadline - 1);
-    error(fmt::format("ERR invalid expire time in '{}' command", name));
-    return std::nullopt;
+    if (!fits) throw Refused{fmt::format("ERR invalid expire time in '{}' command", name)};
+    return std::min(ms, no_deadline - 1);
   }
 
   // ---- Keys and records of the log ----
@@ -87,18 +98,6 @@ struct Call {
   void record_deadline(const Store::Item& item) {
     const fmt::format_int digits(item.second.deadline_ms);
     record({"PEXPIREAT", item.first.name, std::string_view(digits.data(), digits.size())});
-  }
-
-  void unknown_command() {
-    std::string text =
-        fmt::format("ERR unknown command '{}', with args beginning with: ", args[0].substr(0, 128));
-    std::size_t size = 0;
-    for (std::size_t i = 1; i < args.size() && size < 128; ++i) {
-      const std::string_view word = args[i].substr(0, 128 - size);
-      text.append("'").append(word).append("' ");
-      size += word.size() + 3;
-    }
-    error(text);
   }
 };
 
@@ -153,11 +152,10 @@ const Command set("set", -3, writes, [](Call& call) {
       unit = *named;
       time = call.args[++i];
     } else {
-      return call.syntax_error();
+      call.syntax_error();
     }
   }
-  auto deadline = unit != nullptr ? call.deadline(time, *unit, 1) : no_deadline;
-  if (!deadline) return;
+  std::int64_t deadline = unit != nullptr ? call.deadline(time, *unit, 1) : no_deadline;
 
   const KeyView key(call.args[1]);
   Store::Item* item = call.find(key);
@@ -166,11 +164,11 @@ const Command set("set", -3, writes, [](Call& call) {
   if (!get_old) is_refused ? put_null(call.out) : call.ok();
   if (is_refused) return;
   if (keep && item != nullptr) deadline = item->second.deadline_ms;
-  call.record_state(call.put(key, item, call.args[2], *deadline));
+  call.record_state(call.put(key, item, call.args[2], deadline));
 });
 
 const Command mset("mset", -3, writes, [](Call& call) {
-  if (call.args.size() % 2 == 0) return call.wrong_number();
+  if (call.args.size() % 2 == 0) call.wrong_number();
   for (std::size_t i = 1; i < call.args.size(); i += 2) {
     const KeyView key(call.args[i]);
     call.put(key, call.find(key), call.args[i + 1], no_deadline);
@@ -192,7 +190,7 @@ const Command append("append", 3, writes, [](Call& call) {
     item = &call.put(key, item, tail, no_deadline);
     call.record_state(*item);
   } else if (item->second.data.size() + tail.size() > Parser::max_bulk) {
-    return call.error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    throw Refused{"ERR string exceeds maximum allowed size (proto-max-bulk-len)"};
   } else if (!tail.empty()) {
     item->second.data += tail;
     call.record({"APPEND", key.name, tail});
@@ -204,11 +202,9 @@ const Command append("append", 3, writes, [](Call& call) {
 void add_to(Call& call, std::int64_t change) {
   const KeyView key(call.args[1]);
   Store::Item* item = call.find(key);
-  const auto old = item != nullptr ? call.integer(item->second.data) : 0;
-  if (!old) return;
-  std::int64_t value;
-  if (__builtin_add_overflow(*old, change, &value)) {
-    return call.error("ERR increment or decrement would overflow");
+  std::int64_t value = item != nullptr ? call.integer(item->second.data) : 0;
+  if (__builtin_add_overflow(value, change, &value)) {
+    throw Refused{"ERR increment or decrement would overflow"};
   }
   const fmt::format_int digits(value);
   const std::int64_t deadline = item != nullptr ? item->second.deadline_ms : no_deadline;
@@ -219,14 +215,12 @@ void add_to(Call& call, std::int64_t change) {
 const Command decr("decr", 2, writes, [](Call& call) { add_to(call, -1); });
 const Command incr("incr", 2, writes, [](Call& call) { add_to(call, 1); });
 
-const Command incrby("incrby", 3, writes, [](Call& call) {
-  if (const auto change = call.integer(call.args[2])) add_to(call, *change);
-});
+const Command incrby("incrby", 3, writes, [](Call& call) { add_to(call, call.integer(call.args[2])); });
 
 const Command decrby("decrby", 3, writes, [](Call& call) {
-  const auto change = call.integer(call.args[2]);
-  if (change == INT64_MIN) return call.error("ERR decrement would overflow");
-  if (change) add_to(call, -*change);
+  const std::int64_t change = call.integer(call.args[2]);
+  if (change == INT64_MIN) throw Refused{"ERR decrement would overflow"};
+  add_to(call, -change);
 });
 
 // ---- Keys ----
@@ -249,15 +243,14 @@ const Command type("type", 2, reads, [](Call& call) {
 });
 
 void expire_after(Call& call, const TimeUnit& unit) {
-  const auto deadline = call.deadline(call.args[2], unit, INT64_MIN);
-  if (!deadline) return;
+  const std::int64_t deadline = call.deadline(call.args[2], unit, INT64_MIN);
   const KeyView key(call.args[1]);
   Store::Item* item = call.find(key);
-  if (item != nullptr && *deadline <= call.now_ms) {
+  if (item != nullptr && deadline <= call.now_ms) {
     call.store.erase(key, call.now_ms);
     call.record({"DEL", key.name});
   } else if (item != nullptr) {
-    call.store.set_deadline(*item, *deadline);
+    call.store.set_deadline(*item, deadline);
     call.record_deadline(*item);
   }
   call.number(item != nullptr ? 1 : 0);
@@ -292,29 +285,28 @@ const Command scan("scan", -2, reads, [](Call& call) {
   Store::Cursor cursor = 0;
   const char* text_end = call.args[1].data() + call.args[1].size();
   const auto [end, failure] = std::from_chars(call.args[1].data(), text_end, cursor);
-  if (failure != std::errc() || end != text_end) return call.error("ERR invalid cursor");
+  if (failure != std::errc() || end != text_end) throw Refused{"ERR invalid cursor"};
   std::string_view pattern = "*";
-  std::optional<std::int64_t> count = 10;
+  std::int64_t count = 10;
   bool strings = true;
   for (std::size_t i = 2; i < call.args.size(); i += 2) {
-    if (i + 1 == call.args.size()) return call.syntax_error();
-    const std::string_view value = call.args[i + 1];
-    if (same_word(call.args[i], "match")) {
+    if (i + 1 == call.args.size()) call.syntax_error();
+    const std::string_view option = call.args[i], value = call.args[i + 1];
+    if (same_word(option, "match")) {
       pattern = value;
-    } else if (same_word(call.args[i], "type")) {
+    } else if (same_word(option, "type")) {
       strings = same_word(value, "string");
-    } else if (!same_word(call.args[i], "count")) {
-      return call.syntax_error();
-    } else if (count = call.integer(value); !count) {
-      return;
-    } else if (*count < 1) {
-      return call.syntax_error();
+    } else if (same_word(option, "count")) {
+      count = call.integer(value);
+      if (count < 1) call.syntax_error();
+    } else {
+      call.syntax_error();
     }
   }
 
   // Enough to pass by all the maps of a small keyspace at once, however few keys are asked for.
   constexpr std::size_t budget = 8192;
-  const std::size_t cost = std::max<std::size_t>(1, budget / static_cast<std::size_t>(*count));
+  const std::size_t cost = std::max<std::size_t>(1, budget / static_cast<std::size_t>(count));
   std::vector<std::string_view> found;
   cursor = call.store.walk(cursor, budget, Store::Which::all, [&](const Store::Item& item) {
     const auto& [key, value] = item;
@@ -331,7 +323,7 @@ const Command dbsize("dbsize", 1, reads, [](Call& call) { call.number(call.store
 
 const Command flushall("flushall", -1, writes, [](Call& call) {
   const bool has_mode = call.args.size() == 2 && is_one_of(call.args[1], {"async", "sync"});
-  if (call.args.size() != 1 && !has_mode) return call.syntax_error();
+  if (call.args.size() != 1 && !has_mode) call.syntax_error();
   if (call.store.size() > 0) {
     call.store.clear();
     call.record({"FLUSHALL"});
@@ -343,15 +335,15 @@ const Command flushdb("flushdb", -1, writes, flushall.run);
 // ---- Connection and server ----
 
 const Command ping("ping", -1, reads, [](Call& call) {
-  if (call.args.size() > 2) return call.wrong_number();
+  if (call.args.size() > 2) call.wrong_number();
   call.args.size() == 2 ? put_bulk(call.out, call.args[1]) : put_simple(call.out, "PONG");
 });
 
 const Command echo("echo", 2, reads, [](Call& call) { put_bulk(call.out, call.args[1]); });
 
 const Command select("select", 2, reads, [](Call& call) {
-  const auto index = call.integer(call.args[1]);
-  if (index) *index == 0 ? call.ok() : call.error("ERR DB index is out of range");
+  if (call.integer(call.args[1]) != 0) throw Refused{"ERR DB index is out of range"};
+  call.ok();
 });
 
 const Command quit("quit", -1, reads, [](Call& call) {
@@ -364,24 +356,23 @@ const Command reset("reset", 1, reads, [](Call& call) {
   put_simple(call.out, "RESET");
 });
 
-bool name_connection(Call& call, std::string_view wanted) {
+void name_connection(Call& call, std::string_view wanted) {
   const bool fits = std::all_of(wanted.begin(), wanted.end(), [](char c) { return c >= '!' && c <= '~'; });
-  if (fits) call.session.name = wanted;
-  if (!fits) call.error("ERR Client names cannot contain spaces, newlines or special characters.");
-  return fits;
+  if (!fits) throw Refused{"ERR Client names cannot contain spaces, newlines or special characters."};
+  call.session.name = wanted;
 }
 
 const Command hello("hello", -1, reads, [](Call& call) {
   std::int64_t version = 2;
   if (call.args.size() > 1 && !parse_integer(call.args[1], version)) {
-    return call.error("ERR Protocol version is not an integer or out of range");
+    throw Refused{"ERR Protocol version is not an integer or out of range"};
   }
-  if (version != 2) return call.error("NOPROTO unsupported protocol version");
+  if (version != 2) throw Refused{"NOPROTO unsupported protocol version"};
   for (std::size_t i = 2; i < call.args.size(); i += 2) {
     if (!same_word(call.args[i], "setname") || i + 1 == call.args.size()) {
-      return call.error(fmt::format("ERR Syntax error in HELLO option '{}'", call.args[i]));
+      throw Refused{fmt::format("ERR Syntax error in HELLO option '{}'", call.args[i])};
     }
-    if (!name_connection(call, call.args[i + 1])) return;
+    name_connection(call, call.args[i + 1]);
   }
   put_array(call.out, 14);
   for (const char* word : {"server", "kvserver", "version", "0.1.0", "proto"}) put_bulk(call.out, word);
@@ -392,14 +383,12 @@ const Command hello("hello", -1, reads, [](Call& call) {
   put_array(call.out, 0);
 });
 
-void unknown_subcommand(Call& call) {
-  std::string container(call.name);
-  std::transform(container.begin(), container.end(), container.begin(), ::toupper);
-  call.error(
-      fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", call.args[1].substr(0, 128), container));
+void unknown_subcommand(Call& call, std::string_view container) {
+  const std::string_view word = call.args[1].substr(0, 128);
+  throw Refused{fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", word, container)};
 }
 
-const Command client("client", -2, contains, unknown_subcommand);
+const Command client("client", -2, contains, [](Call& call) { unknown_subcommand(call, "CLIENT"); });
 const Command client_setinfo("client|setinfo", -2, reads, [](Call& call) { call.ok(); });
 const Command client_no_evict("client|no-evict", -2, reads, client_setinfo.run);
 const Command client_no_touch("client|no-touch", -2, reads, client_setinfo.run);
@@ -410,7 +399,8 @@ const Command client_getname("client|getname", -2, reads, [](Call& call) {
 });
 
 const Command client_setname("client|setname", 3, reads, [](Call& call) {
-  if (name_connection(call, call.args[2])) call.ok();
+  name_connection(call, call.args[2]);
+  call.ok();
 });
 
 void list_clients(Call& call, bool all) {
@@ -422,16 +412,12 @@ void list_clients(Call& call, bool all) {
 const Command client_info("client|info", -2, reads, [](Call& call) { list_clients(call, false); });
 const Command client_list("client|list", -2, reads, [](Call& call) { list_clients(call, true); });
 
-const Command config("config", -2, contains, unknown_subcommand);
+const Command config("config", -2, contains, [](Call& call) { unknown_subcommand(call, "CONFIG"); });
 
 const Command config_get("config|get", -3, reads, [](Call& call) {
   std::vector<std::string_view> found;
   for (const auto& [option, value] : call.hooks.config) {
-    const auto fits = [&name = option](std::string_view word) {
-      std::string pattern(word);
-      std::transform(pattern.begin(), pattern.end(), pattern.begin(), to_lower);
-      return glob_match(pattern, name);
-    };
+    const auto fits = [&name = option](std::string_view word) { return glob_match(lower(word), name); };
     if (std::any_of(call.args.begin() + 2, call.args.end(), fits)) found.insert(found.end(), {option, value});
   }
   put_bulks(call.out, found);
@@ -454,9 +440,9 @@ const Command info("info", -1, reads, [](Call& call) {
 });
 
 const Command bgrewriteaof("bgrewriteaof", 1, reads, [](Call& call) {
-  if (call.log == nullptr) return call.error("ERR There is no append only file");
+  if (call.log == nullptr) throw Refused{"ERR There is no append only file"};
   if (call.log->rewriting()) {
-    return call.error("ERR Background append only file rewriting already in progress");
+    throw Refused{"ERR Background append only file rewriting already in progress"};
   }
   put_simple(call.out, "Background append only file rewriting started");
   call.next = Next::rewrite;
@@ -464,25 +450,30 @@ const Command bgrewriteaof("bgrewriteaof", 1, reads, [](Call& call) {
 
 const Command shutdown("shutdown", -1, reads, [](Call& call) {
   for (const std::string_view word : call.args.subspan(1)) {
-    if (!is_one_of(word, {"save", "nosave", "now", "force"})) return call.syntax_error();
+    if (!is_one_of(word, {"save", "nosave", "now", "force"})) call.syntax_error();
   }
   call.next = Next::shutdown;
 });
 
 /// The command or subcommand that is asked for, or null.
 const Command* find_command(Args args) {
-  char name[16];  // as the longest
-  const auto find = [&](std::string_view word, std::size_t at) -> const Command* {
-    if (word.size() > sizeof name - at) return nullptr;
-    std::transform(word.begin(), word.end(), name + at, to_lower);
-    const auto found = commands.find({name, at + word.size()});
-    return found == commands.end() ? nullptr : found->second;
-  };
-  const Command* found = find(args[0], 0);
-  if (found == nullptr || found->kind != contains || args.size() == 1) return found;
-  name[args[0].size()] = '|';
-  const Command* inner = find(args[1], args[0].size() + 1);
-  return inner == nullptr ? found : inner;
+  constexpr std::size_t too_long = 17;  // for a name
+  const std::string name = lower(args[0].substr(0, too_long));
+  auto found = commands.find(name);
+  if (found == commands.end()) return nullptr;
+  if (found->second->kind == contains && args.size() > 1) {
+    const auto inner = commands.find(name + '|' + lower(args[1].substr(0, too_long)));
+    if (inner != commands.end()) found = inner;
+  }
+  return found->second;
+}
+
+std::string unknown_command(Args args) {
+  std::string words;
+  for (std::size_t i = 1; i < args.size() && words.size() < 128; ++i) {
+    fmt::format_to(std::back_inserter(words), "'{}' ", args[i].substr(0, 128 - words.size()));
+  }
+  return fmt::format("ERR unknown command '{}', with args beginning with: {}", args[0].substr(0, 128), words);
 }
 
 }  // namespace
@@ -491,15 +482,14 @@ Next Executor::execute(Args args, Session& session, std::int64_t now_ms, std::st
   ++counts_.commands;
   const Command* command = find_command(args);
   Call call{store_, hooks_, counts_, log_, session, now_ms, out, args, command ? command->name : ""};
-  const auto words = static_cast<int>(args.size());
-  if (command == nullptr) {
-    call.unknown_command();
-  } else if (command->arity > 0 ? words != command->arity : words < -command->arity) {
-    call.wrong_number();
-  } else if (command->kind == writes && !refuse_writes.empty()) {
-    call.error(refuse_writes);
-  } else {
+  try {
+    if (command == nullptr) throw Refused{unknown_command(args)};
+    const auto words = static_cast<int>(args.size());
+    if (command->arity > 0 ? words != command->arity : words < -command->arity) call.wrong_number();
+    if (command->kind == writes && !refuse_writes.empty()) throw Refused{refuse_writes};
     command->run(call);
+  } catch (const Refused& refused) {
+    put_error(out, refused.text);
   }
   return call.next;
 }
