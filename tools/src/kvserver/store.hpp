@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,6 +44,7 @@ struct Key {
 /// A key to look up, with its hash.
 struct KeyView {
   explicit KeyView(std::string_view key) : hash(std::hash<std::string_view>()(key)), name(key) {}
+  KeyView(const Key& key) : hash(key.hash), name(key.name) {}
   std::size_t hash;
   std::string_view name;
 };
@@ -94,16 +96,16 @@ class Store {
 
   /// Whether `key` was there.
   bool erase(const KeyView& key, std::int64_t now_ms) {
-    if (find(key, now_ms) == nullptr) return false;
-    Shard& shard = shard_of(key.hash);
-    erase(shard, shard.items.find(key));
-    return true;
+    const bool found = find(key, now_ms) != nullptr;
+    if (found) erase(shard_of(key.hash), shard_of(key.hash).items.find(key));
+    return found;
   }
 
   /// Removes all keys; where they are many, later calls of sweep() free them.
   void clear() {
     auto all = std::exchange(shards_, std::vector<Shard>(shard_count));
-    if (std::exchange(size_, 0) > shard_count) cleared_.push_back(std::move(all));
+    const bool many = std::exchange(size_, 0) > shard_count;
+    if (many) std::move(all.begin(), all.end(), std::back_inserter(cleared_));
   }
 
   std::size_t size() const { return size_; }
@@ -119,30 +121,72 @@ class Store {
   /// visited, whatever is inserted and erased between the calls; one whose map grows meanwhile can be visited
   /// twice. `visit` must not insert or erase.
   template <class Visit>
-  Cursor walk(Cursor from, std::size_t budget, Which which, Visit&& visit);
+  Cursor walk(Cursor from, std::size_t budget, Which which, Visit&& visit) {
+    auto spend = [&](std::size_t cost) { budget -= std::min(budget, cost); };
+    std::uint64_t shard_at = from >> (2 * bucket_bits);
+    std::uint64_t bucket = from >> bucket_bits & bucket_mask;
+    for (std::size_t buckets = from & bucket_mask; budget > 0 && shard_at < shard_count;
+         ++shard_at, bucket = 0) {
+      Shard& shard = shards_[shard_at];
+      // A map that has grown has other buckets: begin it again.
+      if (buckets != shard.items.bucket_count()) bucket = 0;
+      buckets = shard.items.bucket_count();
+      if (which == Which::all ? shard.items.empty() : shard.with_deadline == 0) {
+        spend(1);
+        continue;
+      }
+      for (; bucket < buckets && budget > 0; ++bucket) {
+        spend(shard.items.begin(bucket) == shard.items.end(bucket) ? 1 : 0);
+        for (auto at = shard.items.begin(bucket); at != shard.items.end(bucket); ++at) spend(visit(*at));
+      }
+      if (bucket < buckets) return (shard_at << bucket_bits | bucket) << bucket_bits | buckets;
+    }
+    return shard_at % shard_count << 2 * bucket_bits;
+  }
 
   struct Swept {
     std::size_t removed;
-    bool round_done;  // the next call begins at the first key
+    bool round_done;  // nothing is left to free, and the next call begins at the first key
   };
   /// Removes what has expired, and frees what clear() left, going on where the last call stopped. Cost:
   /// O(budget), which counts as in walk().
-  Swept sweep(std::size_t budget, std::int64_t now_ms);
+  Swept sweep(std::size_t budget, std::int64_t now_ms) {
+    for (; budget > 0 && !cleared_.empty(); --budget) {
+      Map& items = cleared_.back().items;
+      items.empty() ? cleared_.pop_back() : void(items.erase(items.begin()));
+    }
+    expired_.clear();
+    swept_to_ = walk(swept_to_, budget, Which::with_deadline, [&](const Item& item) -> std::size_t {
+      if (item.second.deadline_ms <= now_ms) expired_.push_back(&item.first);
+      return 1;
+    });
+    for (const Key* key : expired_) find(*key, now_ms);  // which removes them
+    return {expired_.size(), swept_to_ == 0 && cleared_.empty()};
+  }
 
-  bool check_invariants() const;
+  bool check_invariants() const {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < shard_count; ++i) {
+      std::size_t with_deadline = 0;
+      for (const auto& [key, value] : shards_[i].items) {
+        if (key.hash >> (64 - shard_bits) != i || key.hash != KeyView(key.name).hash) return false;
+        with_deadline += value.has_deadline();
+      }
+      if (with_deadline != shards_[i].with_deadline) return false;
+      size += shards_[i].items.size();
+    }
+    return size == size_;
+  }
 
  private:
-  struct Hash {
+  struct HashAndEqual {
     using is_transparent = void;
     std::size_t operator()(const auto& key) const noexcept { return key.hash; }
-  };
-  struct Equal {
-    using is_transparent = void;
     bool operator()(const auto& a, const auto& b) const noexcept {
       return a.hash == b.hash && a.name == b.name;
     }
   };
-  using Map = std::unordered_map<Key, Value, Hash, Equal>;
+  using Map = std::unordered_map<Key, Value, HashAndEqual, HashAndEqual>;
   struct Shard {
     Map items;
     std::size_t with_deadline = 0;
@@ -161,71 +205,9 @@ class Store {
 
   std::vector<Shard> shards_ = std::vector<Shard>(shard_count);
   std::size_t size_ = 0;
-  std::vector<std::vector<Shard>> cleared_;
+  std::vector<Shard> cleared_;
   Cursor swept_to_ = 0;
   std::vector<const Key*> expired_;  // of one call of sweep()
 };
-
-template <class Visit>
-Store::Cursor Store::walk(Cursor from, std::size_t budget, Which which, Visit&& visit) {
-  auto spend = [&](std::size_t cost) { budget -= std::min(budget, cost); };
-  std::size_t shard_at = from >> (2 * bucket_bits);
-  std::size_t bucket = from >> bucket_bits & bucket_mask;
-  for (std::size_t buckets = from & bucket_mask; shard_at < shard_count; ++shard_at, bucket = 0) {
-    Shard& shard = shards_[shard_at];
-    // A map that has grown has other buckets: begin it again.
-    if (buckets != shard.items.bucket_count()) bucket = 0;
-    buckets = shard.items.bucket_count();
-    if (which == Which::all ? shard.items.empty() : shard.with_deadline == 0) {
-      if (budget == 0) break;
-      spend(1);
-      continue;
-    }
-    for (; bucket < buckets && budget > 0; ++bucket) {
-      spend(shard.items.begin(bucket) == shard.items.end(bucket) ? 1 : 0);
-      for (auto at = shard.items.begin(bucket); at != shard.items.end(bucket); ++at) spend(visit(*at));
-    }
-    if (bucket < buckets)
-      return Cursor{shard_at} << 2 * bucket_bits | Cursor{bucket} << bucket_bits | buckets;
-  }
-  return Cursor{shard_at % shard_count} << 2 * bucket_bits;
-}
-
-inline Store::Swept Store::sweep(std::size_t budget, std::int64_t now_ms) {
-  for (; budget > 0 && !cleared_.empty(); --budget) {
-    std::vector<Shard>& shards = cleared_.back();
-    Map& items = shards.back().items;
-    if (!items.empty()) {
-      items.erase(items.begin());
-    } else {
-      shards.pop_back();
-      if (shards.empty()) cleared_.pop_back();
-    }
-  }
-  expired_.clear();
-  swept_to_ = walk(swept_to_, budget, Which::with_deadline, [&](const Item& item) -> std::size_t {
-    if (item.second.deadline_ms <= now_ms) expired_.push_back(&item.first);
-    return 1;
-  });
-  for (const Key* key : expired_) {
-    Shard& shard = shard_of(key->hash);
-    erase(shard, shard.items.find(*key));
-  }
-  return {expired_.size(), swept_to_ == 0};
-}
-
-inline bool Store::check_invariants() const {
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < shard_count; ++i) {
-    std::size_t with_deadline = 0;
-    for (const auto& [key, value] : shards_[i].items) {
-      if (key.hash >> (64 - shard_bits) != i || key.hash != KeyView(key.name).hash) return false;
-      with_deadline += value.has_deadline();
-    }
-    if (with_deadline != shards_[i].with_deadline) return false;
-    size += shards_[i].items.size();
-  }
-  return size == size_;
-}
 
 }  // namespace kv
