@@ -99,10 +99,9 @@ class Reader {
   explicit Reader(const std::string& path)
       : path_(path), file_(std::fopen(path.c_str(), "rbe"), &std::fclose) {
     if (!file_ && errno == ENOENT) return;
-    if (!file_) fail(errno);
-    std::error_code error;
-    size_ = std::filesystem::file_size(path, error);
-    if (error) fail(error.value());
+    std::error_code error(file_ ? 0 : errno, std::generic_category());
+    if (!error) size_ = std::filesystem::file_size(path, error);
+    if (error) fail(error);
   }
 
   std::uint64_t size() const { return size_; }
@@ -110,28 +109,26 @@ class Reader {
   /// `size` bytes at `at`, which must be there; valid until the next call.
   std::string_view read(std::uint64_t at, std::size_t size) {
     bytes_.resize(size);
-    if (size == 0) return bytes_;
     errno = EIO;  // stays, if the file got shorter
-    const bool found = ::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) == 0;
-    if (!found || std::fread(bytes_.data(), size, 1, file_.get()) != 1) fail(errno);
+    if (size > 0 && (::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) != 0 ||
+                     std::fread(bytes_.data(), size, 1, file_.get()) != 1)) {
+      fail({errno, std::generic_category()});
+    }
     return bytes_;
   }
 
   /// The size without zero bytes at the end.
   std::uint64_t written_size() {
-    for (std::uint64_t end = size_; end > 0;) {
-      const std::uint64_t begin = end - std::min<std::uint64_t>(end, frame::full);
-      const std::size_t last = read(begin, end - begin).find_last_not_of('\0');
-      if (last != std::string_view::npos) return begin + last + 1;
-      end = begin;
+    std::uint64_t end = size_;
+    for (std::uint64_t begin = end; end > 0 && end == begin;) {
+      begin -= std::min<std::uint64_t>(begin, frame::full);
+      end = begin + read(begin, end - begin).find_last_not_of('\0') + 1;  // begin, if all are zero
     }
-    return 0;
+    return end;
   }
 
  private:
-  [[noreturn]] void fail(int error) {
-    throw std::system_error(error, std::generic_category(), "cannot read " + path_);
-  }
+  [[noreturn]] void fail(std::error_code error) { throw std::system_error(error, "cannot read " + path_); }
 
   std::string path_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
