@@ -121,7 +121,7 @@ class Journal {
 
  private:
   static constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50 µs
-  static constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for them
+  static constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for one
   static constexpr std::chrono::milliseconds first_retry_time = 250ms, last_retry_time = 10s;  // doubled
 
   [[noreturn]] static void fail(const std::string& what) {
@@ -138,15 +138,8 @@ class Journal {
     const auto told = [this]() -> hl::Coro<void> { co_await work_.wait(); };
     auto next_force = hl::loop_time() + 1s;
     while (!stopping_) {
-      if (replies_wait() && !failing()) {
-        while (recorded() == durable_ && !stopping_ && !failing()) {
-          work_.clear();
-          co_await work_.wait();
-        }
-      } else {
-        work_.clear();
-        co_await hl::move_on_after(gather_time, told);
-      }
+      co_await hl::move_on_after(gather_time, told);
+      work_.clear();
       const bool second_over = hl::loop_time() >= next_force;
       if (second_over) next_force = hl::loop_time() + 1s;
       if (durable_ < recorded() || failing()) {
@@ -187,13 +180,9 @@ class Journal {
   }
 
   void failed(const std::string& why) {
-    if (!failing()) {
-      spdlog::error(
-          "the append-only file can't be written, writes are refused until it has been rewritten: "
-          "{}",
-          why);
-    }
+    const bool before = failing();
     executor_.refuse_writes = "MISCONF the append-only file can't be written: " + why;
+    if (!before) spdlog::error("{}; writes are refused until it has been rewritten", executor_.refuse_writes);
   }
 
   /// All who wait in durable() look again.
