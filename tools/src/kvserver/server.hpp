@@ -69,19 +69,15 @@ class Server {
 
   // ---- Connections ----
 
-  struct Connection;
-  using Clients = std::map<std::int64_t, Connection*>;  // by the number in the session
-
+  /// Among `clients_` as long as it lives.
   struct Connection {
-    Connection(Clients& all, std::int64_t id, hl::TcpStream peer)
-        : clients(all), stream(std::move(peer)), session{.id = id, .name = {}} {
-      clients.emplace(id, this);
+    Connection(Server& its_server, hl::TcpStream peer)
+        : server(its_server), stream(std::move(peer)), session{.id = ++its_server.accepted_, .name = {}} {
+      server.clients_.emplace(session.id, this);
     }
-    ~Connection() { clients.erase(session.id); }
-    Connection(const Connection&) = delete;
-    Connection& operator=(const Connection&) = delete;
+    ~Connection() { server.clients_.erase(session.id); }
 
-    Clients& clients;
+    Server& server;
     hl::TcpStream stream;
     Session session;
     Parser parser;
@@ -99,17 +95,16 @@ class Server {
 
   hl::Coro<void> accept(hl::TcpListener& listener) {
     for (;;) {
-      std::string refusal;
+      bool accepted = true;
       try {
         auto peer = co_await listener.accept();
         hl::create_task(serve(std::move(peer)),
                         {.name = "client", .priority = hl::priority::high, .eager_start = true});
       } catch (const std::system_error& e) {
-        refusal = e.what();  // out of descriptors, for one: those who are connected go on
+        spdlog::warn("can't accept: {}", e.what());
+        accepted = false;  // out of descriptors, for one: those who are connected go on
       }
-      if (refusal.empty()) continue;
-      spdlog::warn("can't accept: {}", refusal);
-      co_await hl::sleep(100ms);
+      if (!accepted) co_await hl::sleep(100ms);
     }
   }
 
@@ -120,11 +115,10 @@ class Server {
         co_await peer.write("-ERR max number of clients reached\r\n");
         co_return;
       }
-      Connection client(clients_, ++accepted_, std::move(peer));
-      while (!client.closing && !draining_) {
-        const bool more = co_await client.stream.fill(unread_limit);
-        if (!more) break;
+      Connection client(*this, std::move(peer));
+      while (co_await client.stream.fill(unread_limit)) {
         co_await answer(client);
+        if (client.closing || draining_) break;
       }
     } catch (const std::system_error&) {
       // This peer is gone; the service is not.
@@ -141,10 +135,9 @@ class Server {
       const std::uint64_t recorded = journal_ ? journal_->recorded() : 0;
       more = execute_ready(client);
       held->release();
-      if (journal_ && journal_->replies_wait() && journal_->recorded() != recorded) {
-        const bool durable = co_await journal_->durable();
-        if (!durable) co_return void(client.closing = true);  // what was not stored is not acknowledged
-      }
+      const bool waits = journal_ && journal_->replies_wait() && journal_->recorded() != recorded;
+      // What was not stored is not acknowledged.
+      if (waits && !co_await journal_->durable()) co_return void(client.closing = true);
       if (!client.out.empty()) {
         co_await client.stream.write(client.out);
         client.out.clear();
@@ -188,31 +181,26 @@ class Server {
 
   void start_housekeeping() {
     hl::create_task(sweep(), {.name = "sweep", .priority = hl::priority::low});
-    for (std::uint32_t i = 0; i < options_.housekeeping; ++i) {
-      hl::create_task(work(1, 0ms, nullptr), {.name = "housekeeping", .priority = hl::priority::low});
-    }
-    if (options_.hold_lock_steps > 0) {
-      hl::create_task(work(options_.hold_lock_steps, 2ms, &keys_),
-                      {.name = "lock holder", .priority = hl::priority::low});
-    }
-    for (std::uint32_t i = 0; i < options_.flood; ++i) {
-      hl::create_task(work(20, 5ms, nullptr), {.name = "flood", .priority = hl::priority::normal});
-    }
+    const auto start = [this](std::uint32_t tasks, const char* name, double priority, std::uint32_t steps,
+                              std::chrono::milliseconds pause, hl::PriorityLock* lock) {
+      for (; tasks > 0; --tasks) {
+        hl::create_task(work(steps, pause, lock), {.name = name, .priority = priority});
+      }
+    };
+    start(options_.housekeeping, "housekeeping", hl::priority::low, 1, 0ms, nullptr);
+    const std::uint32_t hold_steps = options_.hold_lock_steps;
+    start(hold_steps > 0 ? 1 : 0, "lock holder", hl::priority::low, hold_steps, 2ms, &keys_);
+    start(options_.flood, "flood", hl::priority::normal, 20, 5ms, nullptr);
   }
 
   /// Removes expired keys.
   hl::Coro<void> sweep() {
     for (;;) {
-      auto held =
-          co_await keys_.acquire();  // while a request waits, the sweep runs at the request's priority
+      auto held = co_await keys_.acquire();  // a request that waits for it lends its priority
       ++housekeeping_steps_;
       const Store::Swept swept = store_.sweep(sweep_budget, unix_time_ms());
       held.release();
-      if (swept.round_done) {
-        co_await hl::sleep(sweep_pause);
-      } else {
-        co_await hl::sleep(0);
-      }
+      co_await hl::sleep(swept.round_done ? sweep_pause : 0ms);
     }
   }
 
@@ -273,9 +261,7 @@ class Server {
         return is_one_of(word, {name, "all", "everything", "default"});
       };
       if (!wanted.empty() && std::none_of(wanted.begin(), wanted.end(), names_it)) return;
-      fmt::format_to(std::back_inserter(text), "# {}\r\n", name);
-      fmt::format_to(std::back_inserter(text), format, std::forward<Values>(values)...);
-      text += "\r\n";
+      text += fmt::format("# {}\r\n{}\r\n", name, fmt::format(format, std::forward<Values>(values)...));
     };
     const auto seconds = [](const timeval& time) {
       return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
@@ -315,7 +301,7 @@ class Server {
   Executor executor_{store_, nullptr, hooks()};
   std::optional<Journal> journal_;
 
-  Clients clients_;
+  std::map<std::int64_t, Connection*> clients_;  // by the number in the session
   std::int64_t accepted_ = 0;
   std::int64_t refused_ = 0;
   std::uint16_t port_ = 0;
