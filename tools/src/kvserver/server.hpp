@@ -180,17 +180,15 @@ class Server {
   // ---- Housekeeping: what keeps the thread busy while requests are answered ----
 
   void start_housekeeping() {
-    hl::create_task(sweep(), {.name = "sweep", .priority = hl::priority::low});
-    const auto start = [this](std::uint32_t tasks, const char* name, double priority, std::uint32_t steps,
-                              std::chrono::milliseconds pause, hl::PriorityLock* lock) {
-      for (; tasks > 0; --tasks) {
-        hl::create_task(work(steps, pause, lock), {.name = name, .priority = priority});
-      }
+    const auto start = [](hl::Coro<void> coro, const char* name, double priority = hl::priority::low) {
+      hl::create_task(std::move(coro), {.name = name, .priority = priority});
     };
-    start(options_.housekeeping, "housekeeping", hl::priority::low, 1, 0ms, nullptr);
-    const std::uint32_t hold_steps = options_.hold_lock_steps;
-    start(hold_steps > 0 ? 1 : 0, "lock holder", hl::priority::low, hold_steps, 2ms, &keys_);
-    start(options_.flood, "flood", hl::priority::normal, 20, 5ms, nullptr);
+    start(sweep(), "sweep");
+    for (std::uint32_t i = 0; i < options_.housekeeping; ++i) start(work(1, 0ms, nullptr), "housekeeping");
+    if (options_.hold_lock_steps > 0) start(work(options_.hold_lock_steps, 2ms, &keys_), "lock holder");
+    for (std::uint32_t i = 0; i < options_.flood; ++i) {
+      start(work(20, 5ms, nullptr), "flood", hl::priority::normal);
+    }
   }
 
   /// Removes expired keys.

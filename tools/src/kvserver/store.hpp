@@ -44,7 +44,7 @@ struct Key {
 /// A key to look up, with its hash.
 struct KeyView {
   explicit KeyView(std::string_view key) : hash(std::hash<std::string_view>()(key)), name(key) {}
-  KeyView(const Key& key) : hash(key.hash), name(key.name) {}
+  explicit KeyView(const Key& key) : hash(key.hash), name(key.name) {}
   std::size_t hash;
   std::string_view name;
 };
@@ -153,14 +153,15 @@ class Store {
   Swept sweep(std::size_t budget, std::int64_t now_ms) {
     for (; budget > 0 && !cleared_.empty(); --budget) {
       Map& items = cleared_.back().items;
-      items.empty() ? cleared_.pop_back() : void(items.erase(items.begin()));
+      if (!items.empty()) items.erase(items.begin());
+      if (items.empty()) cleared_.pop_back();
     }
     expired_.clear();
     swept_to_ = walk(swept_to_, budget, Which::with_deadline, [&](const Item& item) -> std::size_t {
       if (item.second.deadline_ms <= now_ms) expired_.push_back(&item.first);
       return 1;
     });
-    for (const Key* key : expired_) find(*key, now_ms);  // which removes them
+    for (const Key* key : expired_) find(KeyView(*key), now_ms);  // which removes them
     return {expired_.size(), swept_to_ == 0 && cleared_.empty()};
   }
 
