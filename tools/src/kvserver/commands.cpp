@@ -80,13 +80,6 @@ struct Call {
     ++(item != nullptr ? counts.hits : counts.misses);
     return item;
   }
-  /// Gives `key`, which find() has just found as `item` or not, its value and deadline.
-  Store::Item& put(const KeyView& key, Store::Item* item, std::string_view data, std::int64_t deadline_ms) {
-    if (item == nullptr) item = &store.insert(key);
-    store.set_data(*item, data);
-    store.set_deadline(*item, deadline_ms);
-    return *item;
-  }
   void record(Args words) {
     if (log != nullptr) put_bulks(log->records(), words);
   }
@@ -164,14 +157,14 @@ const Command set("set", -3, writes, [](Call& call) {
   if (!get_old) is_refused ? put_null(call.out) : call.ok();
   if (is_refused) return;
   if (keep && item != nullptr) deadline = item->second.deadline_ms;
-  call.record_state(call.put(key, item, call.args[2], deadline));
+  call.record_state(call.store.put(key, item, call.args[2], deadline));
 });
 
 const Command mset("mset", -3, writes, [](Call& call) {
   if (call.args.size() % 2 == 0) call.wrong_number();
   for (std::size_t i = 1; i < call.args.size(); i += 2) {
     const KeyView key(call.args[i]);
-    call.put(key, call.find(key), call.args[i + 1], no_deadline);
+    call.store.put(key, call.find(key), call.args[i + 1], no_deadline);
   }
   call.record(call.args);
   call.ok();
@@ -187,7 +180,7 @@ const Command append("append", 3, writes, [](Call& call) {
   const std::string_view tail = call.args[2];
   Store::Item* item = call.find(key);
   if (item == nullptr) {
-    item = &call.put(key, item, tail, no_deadline);
+    item = &call.store.put(key, item, tail, no_deadline);
     call.record_state(*item);
   } else if (item->second.data.size() + tail.size() > Parser::max_bulk) {
     throw Refused{"ERR string exceeds maximum allowed size (proto-max-bulk-len)"};
@@ -208,7 +201,7 @@ void add_to(Call& call, std::int64_t change) {
   }
   const fmt::format_int digits(value);
   const std::int64_t deadline = item != nullptr ? item->second.deadline_ms : no_deadline;
-  call.record_state(call.put(key, item, {digits.data(), digits.size()}, deadline));
+  call.record_state(call.store.put(key, item, {digits.data(), digits.size()}, deadline));
   call.number(value);
 }
 

@@ -5,7 +5,8 @@
 // and by the loader of the log.
 //
 // Invariants:
-// 1. No byte is looked at twice, however a request is cut into pieces, but the 22 of an unfinished length.
+// 1. No byte is looked at twice, however a request is cut into pieces, but the 22 of the length that came
+// last.
 // 2. What is answered depends on the bytes alone, never on how they are cut.
 // 3. Memory grows with what has arrived, never with what is announced; in steady state nothing is allocated.
 #pragma once
@@ -89,33 +90,32 @@ class Parser {
   bool parse_array(std::string_view input) {
     if (at_ == 0) {
       parts_.clear();
-      if (!parse_length(input, INT64_MIN, max_args, "invalid multibulk length")) return false;
-      missing_ = std::exchange(length_, -1);
+      if (!parse_length(input, at_, missing_, INT64_MIN, max_args, "invalid multibulk length")) return false;
     }
     for (; missing_ > 0; --missing_) {
-      if (length_ < 0) {
-        if (at_ == input.size()) return false;
-        if (input[at_] != '$') return fail(fmt::format("expected '$', got '{}'", input[at_]));
-        if (!parse_length(input, 0, max_bulk, "invalid bulk length")) return false;
-      }
-      const auto size = static_cast<std::size_t>(length_);
-      if (input.size() - at_ < size + 2) return false;
-      if (input.substr(at_ + size, 2) != "\r\n") return fail("expected a line break after a bulk");
-      parts_.push_back({at_, size});
-      at_ += size + 2;
-      length_ = -1;
+      if (at_ == input.size()) return false;
+      if (input[at_] != '$') return fail(fmt::format("expected '$', got '{}'", input[at_]));
+      std::size_t at = at_;
+      std::int64_t length;
+      if (!parse_length(input, at, length, 0, max_bulk, "invalid bulk length")) return false;
+      const auto size = static_cast<std::size_t>(length);
+      if (input.size() - at < size + 2) return false;
+      if (input.substr(at + size, 2) != "\r\n") return fail("expected a line break after a bulk");
+      parts_.push_back({at, size});
+      at_ = at + size + 2;
     }
     return true;
   }
 
-  /// Reads `<type><number>\r\n` into length_.
-  bool parse_length(std::string_view input, std::int64_t smallest, std::int64_t largest, const char* what) {
-    const std::string_view line = input.substr(at_ + 1, max_length_digits + 2);
+  /// Reads the `<type><number>\r\n` at `at`, and sets `at` behind it.
+  bool parse_length(std::string_view input, std::size_t& at, std::int64_t& length, std::int64_t smallest,
+                    std::int64_t largest, const char* what) {
+    const std::string_view line = input.substr(at + 1, max_length_digits + 2);
     const std::size_t end = std::min(line.find('\r'), line.size());
     if (end <= max_length_digits && end + 1 >= line.size()) return false;
-    const bool is_number = end <= max_length_digits && parse_integer(line.substr(0, end), length_);
-    if (!is_number || line[end + 1] != '\n' || length_ < smallest || length_ > largest) return fail(what);
-    at_ += 1 + end + 2;
+    const bool is_number = end <= max_length_digits && parse_integer(line.substr(0, end), length);
+    if (!is_number || line[end + 1] != '\n' || length < smallest || length > largest) return fail(what);
+    at += 1 + end + 2;
     return true;
   }
 
@@ -175,7 +175,6 @@ class Parser {
 
   std::size_t at_ = 0;        // of this request's bytes, those read
   std::int64_t missing_ = 0;  // arguments still to come
-  std::int64_t length_ = -1;  // of the argument being read; -1: not known yet
   std::vector<Part> parts_;   // places, for the bytes may move between two calls
   std::string unquoted_;      // the words of an inline request
   std::vector<std::string_view> args_;

@@ -80,11 +80,15 @@ class Store {
     return *at;
   }
 
-  void set_data(Item& item, std::string_view data) {
-    std::string& own = item.second.data;
+  /// Gives `key`, which find() has just found as `item` or not, its value and deadline.
+  Item& put(const KeyView& key, Item* item, std::string_view data, std::int64_t deadline_ms) {
+    if (item == nullptr) item = &insert(key);
+    std::string& own = item->second.data;
     // A short value does not keep the room of a long one.
     if (own.capacity() > 2 * data.size() + 64) own = std::string();
     own = data;
+    set_deadline(*item, deadline_ms);
+    return *item;
   }
 
   void set_deadline(Item& item, std::int64_t deadline_ms) {
