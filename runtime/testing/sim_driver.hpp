@@ -72,7 +72,7 @@ class SimDriver final : public Driver {
   std::int64_t jitter_ns_ = 0;
   std::mt19937_64 random_;
   std::atomic<bool> woken_{false};
-  unsigned due_ = 0;   // the words that the loop looks at
+  unsigned due_ = 0;  // the word that the loop looks at
   std::priority_queue<Event, std::vector<Event>, Later> events_;
 };
 
