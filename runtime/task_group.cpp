@@ -16,9 +16,7 @@ class TaskGroup::End final : public detail::Waiter {
   void await_suspend(std::coroutine_handle<> frame) {
     if (looks_) return suspend(group_.waiters(), frame);
     Loop& loop = Loop::current();
-    begins_to_wait();
-    stand_in_queue(loop, node_, group_.waiters());
-    loop.block(*this, frame);
+    wait_where(loop, frame, [&] { stand_in_queue(loop, node_, group_.waiters()); });
   }
   void await_resume() const { waited(); }
   AbortResult abort() noexcept override { return AbortResult::done; }

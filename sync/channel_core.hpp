@@ -221,9 +221,7 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
       op_.gives_way();
       return loop.yield(frame);
     }
-    begins_to_wait();
-    enter_queue(loop, op_, op_.queue());
-    loop.block(*this, frame);
+    wait_where(loop, frame, [&] { enter_queue(loop, op_, op_.queue()); });
   }
   auto await_resume() {
     if (task() != nullptr) Loop::resumed();  // what it had got has been passed on then

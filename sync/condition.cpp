@@ -12,11 +12,8 @@ class PriorityCondition::Notified final : public PriorityLock::Waiter {
 
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
     condition_.lock_.release();  // first: the place in the queue is by the urgency without what the lock's waiters lent
-    begins_to_wait();
-    enter_queue(loop, node_, condition_.waiters_);
-    loop.block(*this, frame);
+    wait_in(condition_.waiters_, frame);
   }
   void await_resume() const { waited(); }
 
@@ -43,12 +40,7 @@ class PriorityCondition::Retake final : public PriorityLock::Waiter {
     lock_.take(*detail::this_thread.task);
     return true;
   }
-  void await_suspend(std::coroutine_handle<> frame) {
-    Loop& loop = Loop::current();
-    begins_to_wait();
-    enter_queue(loop, node_, lock_.waiters());
-    loop.block(*this, frame);
-  }
+  void await_suspend(std::coroutine_handle<> frame) { wait_in(lock_.waiters(), frame); }
   void await_resume() const {
     if (has_waited()) Loop::resumed();  // whether the owner died is seen by who still does not hold the lock
   }

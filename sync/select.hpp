@@ -84,9 +84,7 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
       });
       return loop.yield(frame);
     }
-    begins_to_wait();
-    enter_queues(loop, std::index_sequence_for<Ops...>());
-    loop.block(*this, frame);
+    wait_where(loop, frame, [&] { enter_queues(loop, std::index_sequence_for<Ops...>()); });
   }
 
   Result await_resume() {

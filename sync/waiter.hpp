@@ -102,7 +102,15 @@ class CheckpointWait : public Wait {
   }
   bool gives_way() const noexcept { return went_ == Went::on_later; }
 
-  /// What `await_suspend` begins with when it does not give way.
+  /// What `await_suspend` does when it does not give way: waits where `enter()` has it stand. Errors: those of `enter`;
+  /// then too this was awaited.
+  template <class Enter>
+  void wait_where(Loop& loop, std::coroutine_handle<> frame, Enter enter) {
+    begins_to_wait();
+    enter();
+    loop.block(*this, frame);
+  }
+  /// The first of that, for who stands there already and then blocks.
   void begins_to_wait() noexcept { went_ = Went::to_wait; }
   bool has_waited() const noexcept { return went_ >= Went::to_wait; }
 
@@ -164,6 +172,12 @@ class Waiter : public CheckpointWait {
     task.loop().block(*this, frame);
   }
 
+  /// The same for who never gives way.
+  void wait_in(WaiterQueue& queue, std::coroutine_handle<> frame) {
+    Loop& loop = this_thread.task->loop();
+    wait_where(loop, frame, [&] { enter_queue(loop, node_, queue); });
+  }
+
   /// What `await_resume` begins with: when it waited, throws what is pending for the task (then what was handed over has
   /// gone on to the next), or OwnerDied.
   void waited() const {
@@ -179,11 +193,8 @@ class Waiter : public CheckpointWait {
 
  private:
   [[gnu::noinline]] void suspend_otherwise(WaiterQueue& queue, std::coroutine_handle<> frame) {
-    Loop& loop = this_thread.task->loop();
-    if (gives_way()) return loop.yield(frame);
-    begins_to_wait();
-    enter_queue(loop, node_, queue);
-    loop.block(*this, frame);
+    if (gives_way()) return this_thread.task->loop().yield(frame);
+    wait_in(queue, frame);
   }
   [[noreturn]] void throw_owner_died() const;
 
