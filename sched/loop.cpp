@@ -108,7 +108,11 @@ inline void Loop::turn() {
 /// A turn in which there is more to see to than the next entry.
 void Loop::attend() {
   leave_step();
-  if ((driver_.look() | inbox_.look()) != 0) take_what_came();
+  if (driver_.look() != 0) {
+    driver_.harvest(options_.step_budget.count());
+    refresh_before_next();
+  }
+  if (inbox_.look() != 0) take_posts();
   if (dispatches_ >= refresh_at_) refresh();
   Entry* entry = ready_.pop();
   if (entry == nullptr) return sleep();
@@ -194,14 +198,6 @@ void Loop::set_policy(std::unique_ptr<Policy> policy) {
   policy->attach(driver_, groups_);
   ready_.set_policy(std::move(policy), [this] { settle_all(*this); });
   if (step_ != nullptr) ready_.renew_key(*step_);
-}
-
-void Loop::take_what_came() {
-  if (driver_.look() != 0) {
-    driver_.harvest(options_.step_budget.count());
-    refresh_before_next();
-  }
-  if (inbox_.look() != 0) take_posts();
 }
 
 template <class Done>

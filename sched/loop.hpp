@@ -478,7 +478,6 @@ class Loop {
   void sleep();
   void attend();
   void leave_step() noexcept;
-  void take_what_came();
   void refresh();
   void refresh_before_next() noexcept { refresh_at_ = attend_at_ = 0; }
   void post_callback(Callback& callback, double priority);
