@@ -7,6 +7,7 @@ namespace heirloop {
 bool WaiterQueue::push_mixing(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
   const Urgency before = best();
   if (!is_mixed()) become_mixed(policy);
+  admit(node);
   push_mixed(node, urgency, policy);
   return best() != before;
 }

@@ -132,11 +132,7 @@ class WaiterQueue {
 
   /// With the time and the arrival that it had in the queue that it left.
   bool push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
-    if (last_ == nullptr ? first_ != nullptr : alike_ != urgency) {
-      node.queue_ = this;
-      ++size_;
-      return push_mixing(node, urgency, policy);
-    }
+    if (is_mixed() || (last_ != nullptr && alike_ != urgency)) return push_mixing(node, urgency, policy);
     append(node, urgency);
     return first_ == &node;
   }
@@ -194,9 +190,12 @@ class WaiterQueue {
     node.arrival_ = detail::next_arrival();
     if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
   }
-  void append(WaitNode& node, const Urgency& urgency) noexcept {
+  void admit(WaitNode& node) noexcept {
     node.queue_ = this;
     ++size_;
+  }
+  void append(WaitNode& node, const Urgency& urgency) noexcept {
+    admit(node);
     node.hand_off_.next = nullptr;
     node.hand_off_.prev = last_;
     if (last_ != nullptr) {
