@@ -201,7 +201,8 @@ std::size_t ReadyQueue::size() const noexcept {
   return entries;
 }
 
-/// An entry that is ready since now, and not of the current level.
+/// An entry that is ready since now, and not of the current level. `place` puts it where this does; but who is ready since now
+/// is the last of its level, and to ask nothing more spares a tenth of the instructions of a wake among a few priorities.
 void ReadyQueue::push_elsewhere(Entry& entry) {
   Level& level = levels_[entry.ticket_ % max_levels];
   if (level.ticket != entry.ticket_) return place(entry);
