@@ -78,7 +78,7 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
   for (std::uint32_t i = 0; i < levels_used_; ++i) {
     Level& level = levels_[i];
     std::fill_n(level.ring, std::size_t{level.mask} + 1, nullptr);
-    level.ticket = 0;
+    forget_id(level);
     level.head = level.tail = level.holes = 0;
   }
   policy_ = std::move(policy);
@@ -165,17 +165,10 @@ ReadyQueue::Level* ReadyQueue::level_for(Entry& entry, std::uint32_t part) {
   // With so many priorities in use a search costs more than it gains.
   if (parts_[part].heap.size() >= max_levels || order_.tie_salt != 0) return nullptr;
   const LevelId id = policy_->level(entry.urgency_);
-  Level* found = nullptr;
-  Level* free = nullptr;
-  for (std::uint32_t i = 0; i < levels_used_ && found == nullptr; ++i) {
-    if (levels_[i].id == id && levels_[i].part == part) found = &levels_[i];
-    if (levels_[i].empty()) free = &levels_[i];
-  }
+  Level* found = find_level(id, part);
   if (found == nullptr) {
-    // A ring in use for another level before is as good as a new one, but prefer not to take it while slots are left.
-    if (levels_used_ < max_levels) free = &levels_[levels_used_++];
-    if (free == nullptr) return nullptr;
-    found = free;
+    found = free_level();
+    if (found == nullptr) return nullptr;
     give_level(*found, entry.urgency_, id, part);
     if (found->ring == nullptr) make_room(*found);
   }
@@ -183,7 +176,42 @@ ReadyQueue::Level* ReadyQueue::level_for(Entry& entry, std::uint32_t part) {
   return found;
 }
 
+/// Multiplicative hashing (Knuth, The Art of Computer Programming, 6.4).
+std::size_t ReadyQueue::bucket_of(const LevelId& id, std::uint32_t part) noexcept {
+  constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // 2^64 by the golden ratio
+  const auto bits = static_cast<std::uint64_t>(id.rank) ^ std::rotl(static_cast<std::uint64_t>(id.priority_bits), 32) ^ part;
+  return (bits * golden) >> (64 - bucket_bits);
+}
+
+ReadyQueue::Level* ReadyQueue::find_level(const LevelId& id, std::uint32_t part) const noexcept {
+  Level* level = buckets_[bucket_of(id, part)];
+  while (level != nullptr && (level->id != id || level->part != part)) level = level->behind;
+  return level;
+}
+
+/// One that was never used, or else an empty one, whose ring is as good as new; null when 64 others are in use.
+ReadyQueue::Level* ReadyQueue::free_level() noexcept {
+  if (levels_used_ < max_levels) return &levels_[levels_used_++];
+  for (std::uint32_t looks = 0; looks < max_levels; ++looks) {
+    Level& level = levels_[next_free_++ % max_levels];
+    if (level.empty()) return &level;
+  }
+  return nullptr;
+}
+
+/// No entry finds the level any more.
+void ReadyQueue::forget_id(Level& level) noexcept {
+  level.ticket = given_up;
+  Level** link = &buckets_[bucket_of(level.id, level.part)];
+  while (*link != nullptr && *link != &level) link = &(*link)->behind;
+  if (*link != nullptr) *link = level.behind;
+}
+
 void ReadyQueue::give_level(Level& level, const Urgency& urgency, const LevelId& id, std::uint32_t part) {
+  forget_id(level);
+  Level*& bucket = buckets_[bucket_of(id, part)];
+  level.behind = bucket;
+  bucket = &level;
   const std::uint64_t bit = std::uint64_t{1} << index_of(level);
   parts_[level.part < parts_.size() ? level.part : 0].levels &= ~bit;
   parts_[part].levels |= bit;
@@ -343,10 +371,7 @@ void ReadyQueue::put_by(Level& level) noexcept {
   }
   live_levels_ &= ~(std::uint64_t{1} << index);
   // With so many priorities in use, a look at every ring costs more than the heap: rings that empty are given up.
-  if (parts_[level.part].heap.size() >= max_levels) {
-    level.ticket = given_up;
-    level.id = {given_up_id, given_up_id};
-  }
+  if (parts_[level.part].heap.size() >= max_levels) forget_id(level);
 }
 
 /// The level among these whose first entry runs first.
@@ -527,6 +552,7 @@ void ReadyQueue::check_invariants() const {
       last = entry;
     }
     contract(holes == level.holes, "1: a ring counts its null slots");
+    contract(level.ticket == given_up || find_level(level.id, level.part) == &level, "6: a level is found by its id");
     for (std::uint32_t at = level.tail; at != level.head + level.mask + 1; ++at) {
       contract(level.at(at) == nullptr, "1: slots outside head and tail are null");
     }

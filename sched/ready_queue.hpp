@@ -16,7 +16,8 @@
 // 4. pop() gives the positional entry whose gap is used up, else the smallest (key, priority, arrival) of the part that
 //    the policy chooses.
 // 5. Each entry knows its place.
-// 6. A level has a new ticket whenever it is given to other urgencies: an entry that holds the ticket belongs to it.
+// 6. A level has a new ticket whenever it is given to other urgencies: an entry that holds the ticket belongs to it. A level
+//    that has not been given up is found by its id and part; no two have the same.
 //
 // Cost: push and pop O(1) while at most 64 levels are in use, O(log n) in the heap; leaving a level costs a look at
 // every live level. Memory is kept; nothing is allocated in steady state.
@@ -257,6 +258,7 @@ class ReadyQueue {
     std::uint32_t holes = 0;
     std::uint32_t part = 0;
     LevelId id;
+    Level* behind = nullptr;  // of those whose ids share a bucket
 
     std::uint32_t size() const noexcept { return tail - head - holes; }
     bool empty() const noexcept { return size() == 0; }
@@ -284,9 +286,9 @@ class ReadyQueue {
     bool told = false;  // the policy knows that it has entries
   };
 
+  static constexpr unsigned bucket_bits = 7;  // twice as many as levels
   static constexpr std::size_t spread_slots = 4096;  // what fewer tasks touch lies in the processor's own caches
   static constexpr std::uint64_t given_up = ~std::uint64_t{0};  // a ticket that no entry has
-  static constexpr std::int64_t given_up_id = std::numeric_limits<std::int64_t>::min();
   static constexpr std::int64_t nothing = std::numeric_limits<std::int64_t>::max();
   static constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::min();
 
@@ -319,7 +321,11 @@ class ReadyQueue {
   void place(Entry& entry);
   void push_on_heap(Part& part, Entry& entry);
   Level* level_for(Entry& entry, std::uint32_t part);
+  static std::size_t bucket_of(const LevelId& id, std::uint32_t part) noexcept;
+  Level* find_level(const LevelId& id, std::uint32_t part) const noexcept;
+  Level* free_level() noexcept;
   void give_level(Level& level, const Urgency& urgency, const LevelId& id, std::uint32_t part);
+  void forget_id(Level& level) noexcept;
   Entry* pop_rarely() noexcept;
   Entry* pop_ordinary() noexcept;
   Entry* pop_from(Part& part) noexcept;
@@ -350,6 +356,8 @@ class ReadyQueue {
   Level no_level_;  // the current one between the turns of a policy that divides: always empty
   Level levels_[max_levels];
   std::uint32_t levels_used_ = 0;
+  std::uint32_t next_free_ = 0;          // where the search for an empty level begins
+  Level* buckets_[1 << bucket_bits] = {};  // levels by their id and part, to be found again
   std::size_t slots_ = 0;          // of all rings
   std::uint64_t live_levels_ = 0;  // may still show an emptied current level
   std::int64_t head_key_[max_levels] = {};
