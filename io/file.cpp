@@ -78,13 +78,13 @@ void TransferWait::completed() noexcept {
 }
 
 std::size_t ReadWait::await_resume() const {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   if (error_ != 0) fail(error_);
   return done_;
 }
 
 void FileWriteWait::await_resume() const {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   if (request_.length == 0) return;
   throw WriteError(std::error_code(error_ != 0 ? error_ : ENOSPC, std::system_category()),
                    std::string(what_) + " " + file_->path() + " (" + std::to_string(done_) + " bytes of " +

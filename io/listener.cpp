@@ -151,7 +151,7 @@ AbortResult AcceptWaitBase::abort() noexcept {
 }
 
 Accepted AcceptWaitBase::finish() {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   if (error_ != 0) listener_->fail(error_);
   return std::exchange(accepted_, {});
 }

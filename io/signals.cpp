@@ -152,7 +152,7 @@ void SignalState::give_back(int signal) noexcept {
 }
 
 int NextSignal::await_resume() {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   if (signal_ == 0) {
     throw std::system_error(std::make_error_code(std::errc::operation_canceled), "the watch of a signal has ended");
   }

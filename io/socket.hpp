@@ -159,7 +159,7 @@ class FillWait final : public Wait {
     loop.block(*this, frame);
   }
   bool await_resume() const {
-    if (task() != nullptr) Loop::resumed();
+    if (was_blocked()) Loop::resumed();
     return socket_->news();
   }
 

@@ -185,7 +185,7 @@ class ListenerGone final : public Wait {
     loop.block(*this, frame);
   }
   void await_resume() const {
-    if (task() != nullptr) Loop::resumed();
+    if (was_blocked()) Loop::resumed();
   }
   AbortResult abort() noexcept override {
     listener_->wake_when_gone(nullptr);

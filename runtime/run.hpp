@@ -131,7 +131,7 @@ class DrainRequest final : public Wait {
   bool await_ready() const;
   void await_suspend(std::coroutine_handle<> frame);
   void await_resume() const {
-    if (task() != nullptr) Loop::resumed();
+    if (was_blocked()) Loop::resumed();
   }
   AbortResult abort() noexcept override { return AbortResult::done; }
   std::string describe() const override { return "a request to drain"; }

@@ -29,7 +29,7 @@ bool Loop::deliver(Task& first, CancelWalk& walk) {
   Task* ends_at_none = &first;
   for (Task* asked = &first; asked != nullptr; asked = asked->asked_next_) {
     ++asked->cancel_requests_;
-    const bool waits = asked->state_ == TaskState::blocked &&
+    const bool waits = asked->state() == TaskState::blocked &&
                        (asked->pending_ == Task::Pending::nothing || asked->pending_ == Task::Pending::passed_on);
     asked->passes_cancel_on_ = waits && Shield::before(*asked, scope(*asked)) == nullptr && asked->wait_->forward(walk);
     if (!asked->passes_cancel_on_) ends_at_none = nullptr;
@@ -44,7 +44,7 @@ bool Loop::deliver(Task& first, CancelWalk& walk) {
     }
   }
   // What it awaits may want something in any case before it ends, and that may be the task's own.
-  const bool in_vain = first.passes_cancel_on_ && first.state_ == TaskState::blocked;
+  const bool in_vain = first.passes_cancel_on_ && first.state() == TaskState::blocked;
   if (in_vain && detail::waits_for_ever(*first.wait_)) set_cancelled(first, std::move(walk.cancelled_), walk.scope_);
   return true;
 }
@@ -62,7 +62,7 @@ void Loop::set_cancelled(Task& task, Cancelled cancelled, const Shield* scope) {
   task.drop_pending();
   task.pending_ = Task::Pending::cancel;
   task.pending_error_ = std::make_exception_ptr(std::move(cancelled));
-  if (task.state_ != TaskState::running) withdraw(task);
+  if (task.state() != TaskState::running) withdraw(task);
 }
 
 }  // namespace heirloop

@@ -111,7 +111,7 @@ class CoroPromiseBase {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-      this_thread.next = frame.promise().awaiter;
+      if (const auto awaiter = frame.promise().awaiter) this_thread.next = awaiter;
     }
     void await_resume() const noexcept {}
   };

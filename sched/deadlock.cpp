@@ -92,7 +92,7 @@ struct DeadlockSearch {
 
     /// The wait of a blocked owner, which is found with it; null when it is not blocked.
     Wait* wait_of(const Task& owner) noexcept {
-      if (owner.state_ != TaskState::blocked) return nullptr;
+      if (owner.state() != TaskState::blocked) return nullptr;
       list(*owner.wait_);
       return owner.wait_;
     }
@@ -205,16 +205,15 @@ struct DeadlockSearch {
         node.queue_ = in;
         node.awaited_ = of;
         task.wait_ = &node.wait();
-        task.state_ = TaskState::blocked;
+        task.standing_.state = TaskState::blocked;
       }
       AsIfBlocked(const AsIfBlocked&) = delete;
       AsIfBlocked& operator=(const AsIfBlocked&) = delete;
       ~AsIfBlocked() {
-        task.state_ = TaskState::running;
+        task.standing_.state = TaskState::running;
         task.wait_ = nullptr;
         Wait& wait = node.wait();
         wait.nodes_ = node.next_of_wait_;
-        if (wait.nodes_ == nullptr) wait.task_ = nullptr;
         node.queue_ = nullptr;
         node.awaited_ = nullptr;
       }
@@ -227,7 +226,7 @@ struct DeadlockSearch {
 
   /// `owner` is blocked, and others depend on it from now on.
   static void own(Task& owner) {
-    if (owner.state_ == TaskState::blocked && owner.loop_->options_.deadlocks != Deadlocks::off) {
+    if (owner.state() == TaskState::blocked && owner.loop_->options_.deadlocks != Deadlocks::off) {
       look(*owner.loop_, *owner.wait_);
     }
   }

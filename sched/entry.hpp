@@ -4,6 +4,7 @@
 // a task touches lies here too, to be in the same cache line; the queue asks the cache for it a few entries ahead.
 #pragma once
 
+#include <bit>
 #include <coroutine>
 #include <cstdint>
 
@@ -38,8 +39,8 @@ class Entry {
 
   Kind kind() const noexcept { return kind_; }
   bool has_frame() const noexcept { return bool{resume_}; }  ///< a ready entry: whether it is a task
-  bool is_ready() const noexcept { return place_ != Place::none; }
-  bool has_position() const noexcept { return place_ == Place::positional; }
+  bool is_ready() const noexcept { return standing_.place != Place::none; }
+  bool has_position() const noexcept { return standing_.place == Place::positional; }
   const Urgency& urgency() const noexcept { return urgency_; }
 
   /// The key by which the entry stands, or was last chosen. Nanoseconds under `aging`.
@@ -57,10 +58,17 @@ class Entry {
   /// What comes to a task from outside. `passed_on`: a cancel has gone to what the task awaits, whose end is its answer.
   enum class Pending : std::uint8_t { nothing, cancel, thrown, passed_on };
 
-  // A task's own.
-  std::coroutine_handle<> resume_;  // its leaf frame, where it goes on; null in handles
-  TaskState state_ = TaskState::created;
-  Pending pending_ = Pending::nothing;
+  enum class Place : std::uint8_t { none, ring, heap, positional };
+
+  /// The ready queue writes both in one store, as an entry comes and as it is popped to run.
+  struct Standing {
+    TaskState state;
+    Place place;
+  };
+
+  std::coroutine_handle<> resume_;  // a task's: its leaf frame, where it goes on; null in handles
+  Standing standing_{TaskState::created, Place::none};
+  Pending pending_ = Pending::nothing;  // a task's
 
  private:
   friend class ReadyQueue;
@@ -68,10 +76,17 @@ class Entry {
   friend class detail::ReadyHeap;
   friend struct detail::RunsBefore;
 
-  enum class Place : std::uint8_t { none, ring, heap, positional };
+  void become_ready(Place place) noexcept { stand(TaskState::ready, place); }
+  void become_running() noexcept { stand(TaskState::running, Place::none); }
+
+  /// As a number: g++ 12 would load two constants that lie side by side from memory.
+  void stand(TaskState state, Place place) noexcept {
+    static_assert(std::endian::native == std::endian::little);
+    const unsigned both = static_cast<unsigned>(state) | static_cast<unsigned>(place) << 8;
+    standing_ = std::bit_cast<Standing>(static_cast<std::uint16_t>(both));
+  }
 
   Kind kind_;
-  Place place_ = Place::none;
   // Set as it becomes ready.
   std::uint32_t slot_;         // position in the ring, index in the heap; in the positional list: the gap
 

@@ -74,7 +74,7 @@ void FutureBase::Wait::await_suspend(std::coroutine_handle<> frame) {
 }
 
 void FutureBase::Wait::await_resume() const {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   if (owner_died_) throw OwnerDied("the task that was to set the outcome of a future ended without it");
 }
 

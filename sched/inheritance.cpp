@@ -107,7 +107,7 @@ struct Inheritance {
   class Rise {
    public:
     void add(Task& task) noexcept {
-      if (task.state_ != TaskState::blocked) return at_the_end_.add(task);
+      if (task.state() != TaskState::blocked) return at_the_end_.add(task);
       Wait& wait = *task.wait_;
       if (wait.listed_) return rising_.update(wait);
       if (!more_urgent(due(task), task.urgency())) return;
@@ -137,7 +137,7 @@ struct Inheritance {
   static void settle_unblocked(Task& task) noexcept { set(task, due(task)); }
 
   static void rise(Task& task) noexcept {
-    if (task.state_ != TaskState::blocked) return settle_unblocked(task);
+    if (task.state() != TaskState::blocked) return settle_unblocked(task);
     Rise rise;
     rise.add(task);
     rise.run();
@@ -165,7 +165,7 @@ struct Inheritance {
     };
     seed(collect);
     while (Task* task = collected.take()) {
-      if (task->state_ == TaskState::blocked) {
+      if (task->state() == TaskState::blocked) {
         set(*task, task->base_);
         reorder(*task, true, collect);
       }
@@ -195,7 +195,7 @@ struct Inheritance {
   }
 
   static void lost(Task& owner, const Urgency& old) noexcept {
-    if (owner.state_ != TaskState::blocked) {
+    if (owner.state() != TaskState::blocked) {
       if (owner.urgency() == old && owner.base_ != old) settle_unblocked(owner);
       return;
     }
@@ -217,9 +217,13 @@ struct Inheritance {
     std::vector<WaitNode*> nodes;
     for (Task* task = loop.tasks_.first(); task != nullptr; task = TaskList::behind(*task)) {
       task->lending_ = {};
-      if (task->state_ != TaskState::blocked) continue;
-      for (WaitNode* node = task->wait_->nodes(); node != nullptr; node = node->next_of_wait()) nodes.push_back(node);
+      if (task->state() != TaskState::blocked) continue;
+      for (WaitNode* node = task->wait_->nodes(); node != nullptr; node = node->next_of_wait()) {
+        if (node->queue() != nullptr && node->queue()->next() == node) node->queue()->number();
+        nodes.push_back(node);
+      }
     }
+    // In each queue they stand again in the order in which they came.
     std::sort(nodes.begin(), nodes.end(), [](const WaitNode* a, const WaitNode* b) { return a->arrival() < b->arrival(); });
     std::vector<WaiterQueue*> queues;  // null for who awaits a task
     for (WaitNode* node : nodes) {
@@ -254,7 +258,7 @@ struct Inheritance {
   /// Where besides it is all that either has to give back, these stores are what the general way comes to.
   ///
   /// A lock that goes round is a chain: each step begins with what the one before wrote. So the processor must not have to read
-  /// of the waiter where it goes: its loop is this thread's, as it guesses, and its level mostly the current one.
+  /// of the waiter where it goes: its loop is this thread's, and its level mostly the current one.
   static void hand_over(Resource& resource, Holding& holding) noexcept {
     WaiterQueue& waiters = resource.waiters();
     Loop* const loop = detail::this_thread.loop;
@@ -262,7 +266,7 @@ struct Inheritance {
     Task& to = *wait.task();
     Task& from = *holding.owner;
     if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || waiters.alike() == nullptr ||
-        waiters.statistics() != nullptr || loop != to.loop_) [[unlikely]] {
+        waiters.statistics() != nullptr || loop == nullptr) [[unlikely]] {
       return hand_over_otherwise(resource, holding);
     }
     wait.nodes_ = nullptr;

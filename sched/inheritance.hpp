@@ -106,7 +106,7 @@ inline void join(WaitNode& node, Task& awaited) {
     detail::refuse_deadlock(node, nullptr, &awaited);
   }
   node.wait().stand_with(node, task);
-  node.awaited_ = &awaited;
+  node.stand_for(awaited);
   awaited.joiners_.push(node, task.urgency());
   if (more_urgent(task.urgency(), awaited.urgency())) detail::gained(awaited);
 }
@@ -118,7 +118,7 @@ inline bool join_alone(Wait& wait, WaitNode& node, Task& awaited) noexcept {
   if (&awaited == &task || awaited.state() == TaskState::blocked || awaited.is_awaited()) return false;
   if (task.urgency() != awaited.urgency()) return false;
   wait.stand_with(node, task);
-  node.awaited_ = &awaited;
+  node.stand_for(awaited);
   awaited.joiners_.push(node, task.urgency());
   return true;
 }

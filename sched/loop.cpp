@@ -123,14 +123,10 @@ void Loop::attend() {
 }
 
 /// What is done between two steps is nobody's. Steps that follow each other at once do without.
-void Loop::leave_step() noexcept {
-  this_thread.task = nullptr;
-  step_ = nullptr;
-}
+void Loop::leave_step() noexcept { this_thread.task = nullptr; }
 
 inline void Loop::dispatch(Entry& entry) {
   ++dispatches_;
-  step_ = &entry;
   if (entry.has_frame()) [[likely]] {
     run_task(static_cast<Task&>(entry));
   } else {
@@ -138,21 +134,45 @@ inline void Loop::dispatch(Entry& entry) {
   }
 }
 
+[[gnu::always_inline]] inline void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
+  contract(root.done(), "a task suspends only in awaiters of heirloop");
+  task.standing_.state = TaskState::done;
+  task.resume_ = nullptr;
+  root.destroy();
+  if (task.registered_) tasks_.erase(task);
+  if (!task.joiners_.empty()) {
+    if (Wait* only = task.joiners_.take_only()) [[likely]] {
+      wake_left(*only);
+    } else {
+      [this](Joiners& joiners) __attribute__((noinline)) {
+        joiners.take_all([this](Wait& joiner) { wake(joiner); });
+      }(task.joiners_);
+    }
+    if (task.inherits()) [[unlikely]] {
+      ready_.set_urgency(task, task.base_);
+      task.inherits_ = false;
+    }
+  }
+  while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
+  if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
+  if (task.failed_ || task.has_extras_ || task.has_deadline_) [[unlikely]] task_ended_rarely(task);
+  this_thread.task = nullptr;  // what the result's destructor does is not the task's any more
+  if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
+}
+
 /// One step: the trampoline resumes frame after frame until the task suspends or ends. `resume_` is the frame that runs.
 inline void Loop::run_task(Task& task) {
   this_thread.task = &task;
-  task.state_ = TaskState::running;
-  task.wait_ = nullptr;
   std::coroutine_handle<> frame = task.resume_;
   for (;;) {
     frame.resume();
-    if (task.state_ < TaskState::running) [[likely]] break;
+    if (task.state() < TaskState::running) [[likely]] break;
     const std::coroutine_handle<> next = this_thread.next;
-    this_thread.next = nullptr;
     if (!next) {
       task_ended(task, frame);
       break;
     }
+    this_thread.next = nullptr;
     task.resume_ = frame = next;
   }
 }
@@ -197,7 +217,7 @@ void Loop::set_policy(std::unique_ptr<Policy> policy) {
   if (nested_ != 0) throw InvalidStateError("the policy can't be changed in the eager part of a start");
   policy->attach(driver_, groups_);
   ready_.set_policy(std::move(policy), [this] { settle_all(*this); });
-  if (step_ != nullptr) ready_.renew_key(*step_);
+  if (Entry* step = this_step()) ready_.renew_key(*step);
 }
 
 template <class Done>
@@ -208,7 +228,7 @@ void Loop::turn_until(Done done) {
     Loop& loop;
     ~Scope() {
       this_thread = before;
-      loop.step_ = nullptr;
+      loop.step_of_ = nullptr;
     }
   } scope{.loop = *this};
   if (this_thread.loop != nullptr && this_thread.loop != this) {
@@ -324,16 +344,20 @@ void Loop::finish() {
 
 void Loop::run_nested(Task& task) {
   const detail::ThisThread before = this_thread;
+  Entry* const step = std::exchange(step_of_, this_step());
   this_thread.drive = nullptr;
   ++nested_;
+  task.standing_.state = TaskState::running;
   run_task(task);
   if (!task.done()) register_task(task);
   --nested_;
+  step_of_ = step;
   this_thread = before;
 }
 
 void Loop::run_callback(Callback& callback) noexcept {
   this_thread.task = nullptr;
+  step_of_ = &callback;
   std::swap(detail::thread_context, callback.context().word);
   try {
     callback();
@@ -341,6 +365,7 @@ void Loop::run_callback(Callback& callback) noexcept {
     logger().error("a callback failed: {}", describe_exception(std::current_exception()));
   }
   std::swap(detail::thread_context, callback.context().word);
+  step_of_ = nullptr;
   callback.dispose();
 }
 
@@ -432,7 +457,7 @@ void Loop::to_front(Task& task) noexcept { ready_.reposition(task, 0); }
 void Loop::yield_at(std::size_t position, std::coroutine_handle<> frame) noexcept {
   Task& task = *this_thread.task;
   task.resume_ = frame;
-  task.state_ = TaskState::ready;
+  task.wait_ = nullptr;
   ready_.push_positional(task, position, now_ns_);
 }
 
@@ -444,7 +469,7 @@ void Loop::yield_behind(Task& victim, Task& caller, std::coroutine_handle<> fram
 
 bool Loop::withdraw(Task& task) noexcept {
   Wait* wait = task.wait_;
-  if (task.state_ != TaskState::blocked) {
+  if (task.state() != TaskState::blocked) {
     if (task.is_taken_out()) ready_.push(task, now_ns_);
     if (wait != nullptr && wait->state_ == Wait::State::elected) {
       wait->state_ = Wait::State::withdrawn;
@@ -476,7 +501,7 @@ void Loop::set_thrown(Task& task, std::exception_ptr error) {
   const auto refuse = [&](const char* why) { throw InvalidStateError("can't throw into " + task.name() + ": " + why); };
   if (task.done()) refuse("it is done");
   check_thread(task);
-  if (task.state_ == TaskState::running) {
+  if (task.state() == TaskState::running) {
     refuse(this_thread.task == &task ? "it is the current task" : "it is starting the current task eagerly");
   }
   if (task.pending_ == Task::Pending::passed_on) {
@@ -506,32 +531,6 @@ void Loop::task_ended_rarely(Task& task) noexcept {
     task.listed_as_unfetched_ = true;
     unfetched_.push_front(task);
   }
-}
-
-void Loop::task_ended(Task& task, std::coroutine_handle<> root) noexcept {
-  contract(root.done(), "a task suspends only in awaiters of heirloop");
-  task.state_ = TaskState::done;
-  task.resume_ = nullptr;
-  root.destroy();
-  if (task.registered_) tasks_.erase(task);
-  if (!task.joiners_.empty()) {
-    if (Wait* only = task.joiners_.take_only()) [[likely]] {
-      wake_left(*only);
-    } else {
-      [this](Joiners& joiners) __attribute__((noinline)) {
-        joiners.take_all([this](Wait& joiner) { wake(joiner); });
-      }(task.joiners_);
-    }
-    if (task.inherits()) [[unlikely]] {
-      ready_.set_urgency(task, task.base_);
-      task.inherits_ = false;
-    }
-  }
-  while (Holding* holding = task.holdings_) holding->resource->owner_died(*holding);
-  if (InterruptWait* interrupter = task.interrupter_) interrupter->forget();
-  if (task.failed_ || task.has_extras_ || task.has_deadline_) [[unlikely]] task_ended_rarely(task);
-  this_thread.task = nullptr;  // what the result's destructor does is not the task's any more
-  if (--task.references_ == 0) task.last_reference_gone();  // a task no longer keeps itself alive
 }
 
 /// The last chance to see the exception has passed: it is logged.

@@ -165,12 +165,12 @@ class Loop {
   /// The current task suspends until `wait` is woken. Called last in `await_suspend`, when the wait stands in its
   /// queues. When an exception is pending already, the wait is withdrawn at once.
   void block(Wait& wait, std::coroutine_handle<> frame) noexcept {
+    wait.state_ = Wait::State::blocked;
     Task& task = *detail::this_thread.task;
+    wait.task_ = &task;
     task.resume_ = frame;
     task.wait_ = &wait;
-    task.state_ = TaskState::blocked;
-    wait.task_ = &task;
-    wait.state_ = Wait::State::blocked;
+    task.standing_.state = TaskState::blocked;
     if (task.pending_ != Task::Pending::nothing) [[unlikely]] withdraw(task);
   }
 
@@ -178,7 +178,7 @@ class Loop {
   void yield(std::coroutine_handle<> frame) {
     Task& task = *detail::this_thread.task;
     task.resume_ = frame;
-    task.state_ = TaskState::ready;
+    task.wait_ = nullptr;
     ready_.push(task, now_ns_);
   }
 
@@ -188,8 +188,10 @@ class Loop {
   /// The same for a wait that is out of its queues already.
   void wake_left(Wait& wait) noexcept {
     Task& task = *wait.task_;
-    contract(task.wait_ == &wait && task.state_ == TaskState::blocked, "a wait is woken once, while its task is blocked");
-    if (wait.state_ == Wait::State::blocked) wait.state_ = Wait::State::elected;
+    contract(wait.nodes_ == nullptr, "a wait is out of every queue when its task goes on");
+    const bool blocked = wait.state_ == Wait::State::blocked;
+    contract(blocked || (task.wait_ == &wait && task.state() == TaskState::blocked), "a wait is woken once, while its task waits");
+    if (blocked) [[likely]] wait.state_ = Wait::State::elected;
     make_ready(task);
   }
 
@@ -448,7 +450,6 @@ class Loop {
   [[gnu::always_inline]] void start(Task& task, bool eager) {
     if (eager) return run_nested(task);
     register_task(task);
-    task.state_ = TaskState::ready;
     ready_.push(task, now_ns_);
   }
 
@@ -494,11 +495,14 @@ class Loop {
   /// Grows with every step, and whenever a ready entry may have come to precede the current one.
   std::uint64_t changes() const noexcept { return ready_.changes() + dispatches_; }
 
+  /// Whose step this is; null between two.
+  Entry* this_step() const noexcept { return step_of_ != nullptr ? step_of_ : detail::this_thread.task; }
+
   /// A ready entry precedes the current one. Asks the queue only when something has changed there, or in another step.
   bool is_preceded() noexcept {
     const std::uint64_t present = changes();
     if (present == not_preceded_at_) return false;
-    if (step_ != nullptr && ready_.precedes(step_->key(), step_->urgency())) return true;
+    if (const Entry* step = this_step(); step != nullptr && ready_.precedes(step->key(), step->urgency())) return true;
     if (!ready_.divides()) not_preceded_at_ = present;
     return false;
   }
@@ -514,7 +518,6 @@ class Loop {
   void task_ended(Task& task, std::coroutine_handle<> root) noexcept;
   [[gnu::noinline]] void task_ended_rarely(Task& task) noexcept;
   void make_ready(Task& task) noexcept {
-    task.state_ = TaskState::ready;
     ready_.push(task, now_ns_);
     // Who is interrupted has that pending: whether there is an interrupter, in another cache line, is asked only then.
     if (task.pending_ != Task::Pending::nothing) [[unlikely]] tell_interrupter(task);
@@ -544,7 +547,7 @@ class Loop {
   std::uint64_t dispatches_ = 0;
   std::uint64_t refresh_at_ = 0;  // so many dispatches; 0: before the next
   std::uint64_t attend_at_ = 0;   // as Driver::serve; not later than `refresh_at_`, and 0 while a step is watched
-  Entry* step_ = nullptr;  // whose step this is; of no meaning between two; an eager start runs in its starter's
+  Entry* step_of_ = nullptr;  // whose step this is, where it is not the current task's: a handle's; of a starter, in an eager start
   std::uint64_t not_preceded_at_ = 0;  // the changes as the queue said so; each of them only grows, so the sum tells all
   unsigned checkpoints_ = 0;
   unsigned unblocked_ = 0;
@@ -588,7 +591,7 @@ CallHandle TaskRef::add_done_callback_for(const Handle& handle, F&& function) co
 }
 
 inline bool JoinWait::has_failed() const {
-  if (task() != nullptr) Loop::resumed();
+  if (was_blocked()) Loop::resumed();
   const bool failed = awaited_.get()->failed();
   if (failed) [[unlikely]] awaited_.mark_fetched();
   return failed;

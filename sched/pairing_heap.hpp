@@ -3,7 +3,7 @@
 // Owns nothing: the hooks lie in the elements. Used for waiter queues and for what a task's holdings lend it.
 //
 // 1. The root precedes or equals every other element by `Before`.
-// 2. An element is in at most one heap per hook; `hook.prev == nullptr` holds for the root alone.
+// 2. An element is in at most one heap per hook; of the root `child` alone means something.
 //
 // Cost: push O(1); pop, erase and update O(log n) amortised. Nothing recurses, nothing allocates.
 #pragma once
@@ -30,7 +30,7 @@ class PairingHeap {
   bool holds_only(const T& item) const noexcept { return root_ == &item && (item.*Hook).child == nullptr; }
 
   void push(T& item) noexcept {
-    item.*Hook = {};
+    (item.*Hook).child = nullptr;
     root_ = root_ == nullptr ? &item : meld(root_, &item);
   }
 

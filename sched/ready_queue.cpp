@@ -42,14 +42,14 @@ void ReadyHeap::push(Entry& entry, RunsBefore order) {
   items_.push_back({entry.key_, free_});
   Place& place = places_[free_];
   entry.slot_ = std::exchange(free_, place.index);
-  entry.place_ = Entry::Place::heap;
+  entry.become_ready(Entry::Place::heap);
   place.entry = &entry;
   quad_sift_up(items_, items_.size() - 1, before(order), moved());
 }
 
 void ReadyHeap::erase(Entry& entry, RunsBefore order) noexcept {
   Place& place = places_[entry.slot_];
-  entry.place_ = Entry::Place::none;
+  entry.standing_.place = Entry::Place::none;
   quad_erase(items_, place.index, before(order), moved());
   place.index = std::exchange(free_, entry.slot_);
 }
@@ -96,7 +96,7 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
   other_key_ = positional_.empty() && division_ == nullptr ? nothing : unknown;
   if (division_ != nullptr) current_ = &no_level_;
   for (Entry* entry : ready) {
-    entry->place_ = Entry::Place::none;
+    entry->standing_.place = Entry::Place::none;
     entry->ticket_ = 0;
     if (entry->kind() == Entry::Kind::handle) entry->urgency_ = policy_->urgency({.priority = entry->urgency_.priority});
   }
@@ -106,7 +106,7 @@ void ReadyQueue::set_policy(std::unique_ptr<Policy> policy, const std::function<
 
 void ReadyQueue::set_urgency(Entry& entry, const Urgency& urgency) {
   if (entry.urgency_ == urgency) return;
-  const bool ordinary = entry.place_ == Entry::Place::ring || entry.place_ == Entry::Place::heap;
+  const bool ordinary = entry.standing_.place == Entry::Place::ring || entry.standing_.place == Entry::Place::heap;
   if (ordinary && policy_->level(entry.urgency_) == policy_->level(urgency) &&
       index_of(entry.urgency_.group) == index_of(urgency.group)) {
     entry.urgency_ = urgency;
@@ -278,7 +278,7 @@ void ReadyQueue::make_room(Level& level) {
 void ReadyQueue::push_positional(Entry& entry, std::size_t position, std::int64_t now_ns) {
   ++arrivals_;
   entry.key_ = now_ns;
-  entry.place_ = Entry::Place::positional;
+  entry.become_ready(Entry::Place::positional);
   positional_.insert(entry, position);
   other_key_ = unknown;
 }
@@ -332,7 +332,7 @@ Entry* ReadyQueue::pop_rarely() noexcept {
   }
   Entry* entry = positional_.front();
   positional_.erase(*entry, 0);
-  entry->place_ = Entry::Place::none;
+  entry->become_running();
   entry->ready_time_ = entry->key_;
   entry->key_ = policy_->key(entry->urgency_, entry->ready_time_);
   other_key_ = unknown;
@@ -401,6 +401,7 @@ Entry* ReadyQueue::pop_from(Part& part) noexcept {
   if (!part.heap.empty() && (best.level == nullptr || order_(*part.heap.top(), *best.level->first()))) {
     Entry* entry = part.heap.top();
     part.heap.erase(*entry, order_);
+    entry->become_running();
     other_key_ = unknown;
     return entry;
   }
@@ -457,16 +458,16 @@ bool ReadyQueue::others_precede(std::int64_t running_key, const Urgency& running
 }
 
 void ReadyQueue::erase(Entry& entry) noexcept {
-  if (entry.place_ == Entry::Place::positional) {
+  if (entry.standing_.place == Entry::Place::positional) {
     positional_.erase(entry, 1);
-    entry.place_ = Entry::Place::none;
-  } else if (entry.place_ != Entry::Place::none) {
+    entry.standing_.place = Entry::Place::none;
+  } else if (entry.standing_.place != Entry::Place::none) {
     erase_ordinary(entry);
   }
 }
 
 void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
-  if (entry.place_ == Entry::Place::heap) {
+  if (entry.standing_.place == Entry::Place::heap) {
     detail::ReadyHeap& heap = parts_[part_of(entry.urgency_)].heap;
     if (heap.top() == &entry) other_key_ = unknown;
     heap.erase(entry, order_);
@@ -474,7 +475,7 @@ void ReadyQueue::erase_ordinary(Entry& entry) noexcept {
   }
   Level& level = levels_[entry.ticket_ % max_levels];
   level.at(entry.slot_) = nullptr;
-  entry.place_ = Entry::Place::none;
+  entry.standing_.place = Entry::Place::none;
   if (entry.slot_ == level.head) {
     ++level.head;
     front_changed(level);
@@ -546,7 +547,7 @@ void ReadyQueue::check_invariants() const {
         continue;
       }
       if (front == nullptr) front = entry;
-      contract(entry->place_ == Entry::Place::ring && entry->slot_ == at && entry->ticket_ == level.ticket,
+      contract(entry->standing_.place == Entry::Place::ring && entry->slot_ == at && entry->ticket_ == level.ticket,
                "5, 6: a ring entry knows its place");
       contract(last == nullptr || order_(*last, *entry), "1: a ring is in order");
       last = entry;
@@ -565,11 +566,11 @@ void ReadyQueue::check_invariants() const {
   contract(positional_.empty() || other_key_ == unknown, "3: other_key_ is unknown while there are positional entries");
   for (const Part& part : parts_) {
     part.heap.for_each([](const Entry& entry) {
-      contract(entry.place_ == Entry::Place::heap, "5: an entry of the heap knows its place");
+      contract(entry.standing_.place == Entry::Place::heap, "5: an entry of the heap knows its place");
     });
   }
   positional_.for_each([&](const Entry& entry, std::uint32_t) {
-    contract(entry.place_ == Entry::Place::positional, "5: a positional entry knows its place");
+    contract(entry.standing_.place == Entry::Place::positional, "5: a positional entry knows its place");
   });
 }
 

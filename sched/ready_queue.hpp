@@ -205,6 +205,13 @@ class ReadyQueue {
     return entry;
   }
 
+  /// The same, where it does not run: a task counts as taken out.
+  Entry* take_out() noexcept {
+    Entry* entry = pop();
+    if (entry != nullptr) entry->standing_.state = TaskState::ready;
+    return entry;
+  }
+
   void erase(Entry& entry) noexcept;
 
   /// True when a ready entry should run before one goes on that was chosen by this key and has this urgency.
@@ -297,12 +304,12 @@ class ReadyQueue {
   static void append_now(Level& level, Entry& entry) noexcept {
     level.at(level.tail) = &entry;
     entry.slot_ = level.tail++;
-    entry.place_ = Entry::Place::ring;
+    entry.become_ready(Entry::Place::ring);
   }
 
   void take(Level& level, Entry& entry) const noexcept {
     level.at(level.head++) = nullptr;
-    entry.place_ = Entry::Place::none;
+    entry.become_running();
     if (spread_) {
       // Among many scattered tasks each cache miss would wait for the one before it: ask for the entries ahead now, and
       // a little later, when they have come, for their frames.

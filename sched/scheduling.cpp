@@ -82,7 +82,7 @@ std::optional<ReadyItem> ReadyTasks::find(const std::function<bool(const ReadyIt
 }
 
 TakenEntry ReadyTasks::pop() {
-  Entry* entry = loop_->ready().pop();
+  Entry* entry = loop_->ready().take_out();
   return entry == nullptr ? TakenEntry() : TakenEntry(*loop_, *entry);
 }
 

@@ -171,7 +171,7 @@ void Task::drop_pending() noexcept {
 void Task::forget_cancels() noexcept {
   if (pending_ == Pending::thrown) {
     if (has_extras_) static_cast<detail::TaskExtras*>(extras_)->cancel_behind = nullptr;
-  } else if (pending_ == Pending::passed_on || state_ == TaskState::running) {
+  } else if (pending_ == Pending::passed_on || state() == TaskState::running) {
     drop_pending();
   }
 }

@@ -82,8 +82,8 @@ struct TaskOptions {
 class Task : public Entry {
  public:
   Loop& loop() const noexcept { return *loop_; }
-  TaskState state() const noexcept { return state_; }
-  bool done() const noexcept { return state_ == TaskState::done; }
+  TaskState state() const noexcept { return standing_.state; }
+  bool done() const noexcept { return state() == TaskState::done; }
   bool failed() const noexcept { return failed_; }  ///< ended with an exception, if only with `Cancelled`
   std::uint64_t id() const noexcept { return id_; }
   std::string name() const;
@@ -96,7 +96,7 @@ class Task : public Entry {
   bool is_awaited() const noexcept { return !joiners_.empty(); }
 
   /// Taken out of the ready queue by the program, to be put in elsewhere; it counts as blocked meanwhile.
-  bool is_taken_out() const noexcept { return state_ == TaskState::ready && !is_ready(); }
+  bool is_taken_out() const noexcept { return state() == TaskState::ready && !is_ready(); }
 
  protected:
   /// What depends on the type of the result.

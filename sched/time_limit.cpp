@@ -171,7 +171,7 @@ void TimeLimit::go() noexcept {
     number_ = detail::next_arrival();
     task.put_throw_first(std::make_exception_ptr(TimeoutInterrupt(number_)));
     task.pending_limit_ = this;
-    if (task.state_ != TaskState::running) task.loop().withdraw(task);
+    if (task.state() != TaskState::running) task.loop().withdraw(task);
   }
 }
 

@@ -5,19 +5,19 @@
 namespace heirloop {
 /// Somebody waits already, and from now on not all are of one urgency.
 bool WaiterQueue::push_mixing(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
-  const Urgency before = best();
   if (!is_mixed()) become_mixed(policy);
   admit(node);
+  number(node);
   push_mixed(node, urgency, policy);
-  return best() != before;
+  return lend_.top() == &node;
 }
 
 bool WaiterQueue::erase_mixed(WaitNode& node) noexcept {
-  const Urgency before = best();
+  const bool was_best = lend_.top() == &node;
   hand_off_.erase(node);
   lend_.erase(node);
   first_ = hand_off_.top();
-  return first_ == nullptr || best() != before;
+  return first_ == nullptr || (was_best && lend_.top()->urgency_ != node.urgency_);
 }
 
 bool WaiterQueue::reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
@@ -43,6 +43,7 @@ bool WaiterQueue::would_be_next(const Urgency& urgency, std::int64_t now_ns, con
 }
 
 void WaiterQueue::become_mixed(const Policy& policy) noexcept {
+  number();
   WaitNode* node = first_;
   first_ = last_ = nullptr;
   while (node != nullptr) {

@@ -56,6 +56,7 @@ class WaitNode {
   /// Of a node that stands somewhere.
   const Urgency& urgency() const noexcept;
 
+  /// Later ones in a queue have larger numbers. 0: none yet, as the list tells (see WaiterQueue::number).
   std::uint64_t arrival() const noexcept { return arrival_; }
   WaitNode* next_of_wait() const noexcept { return next_of_wait_; }
 
@@ -71,10 +72,16 @@ class WaitNode {
   friend struct HandOffOrder;
   friend struct LendOrder;
 
-  WaiterQueue* queue_ = nullptr;
-  Task* awaited_ = nullptr;
+  /// Before it enters the joiners.
+  void stand_for(Task& awaited) noexcept {
+    awaited_ = &awaited;
+    queue_ = nullptr;
+  }
+
   Wait* wait_;
-  // Set as it enters a queue; most waits for what is free never do.
+  // Set as it begins to stand somewhere; most waits for what is free never do. Where: one of these, and neither behind it.
+  WaiterQueue* queue_;
+  Task* awaited_;
   WaitNode* next_of_wait_;
   std::int64_t since_ns_;  // begin of the wait; kept when the urgency changes
   std::int64_t key_;
@@ -82,7 +89,7 @@ class WaitNode {
   union {
     Urgency urgency_;  // not set while the queue knows it, as all who wait there are of the same
   };
-  detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency
+  detail::HeapHook<WaitNode> hand_off_;  // the list, while all are of one urgency; of its first node `prev` says nothing
   detail::HeapHook<WaitNode> lend_;
   WaitNode* next_found_;  // of a search for a deadlock: among those found that want the same
 };
@@ -130,7 +137,7 @@ class WaiterQueue {
     return push_again(node, urgency, policy);
   }
 
-  /// With the time and the arrival that it had in the queue that it left.
+  /// With the time that it had in the queue that it left.
   bool push_again(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept {
     if (is_mixed() || (last_ != nullptr && alike_ != urgency)) return push_mixing(node, urgency, policy);
     append(node, urgency);
@@ -147,9 +154,10 @@ class WaiterQueue {
     node.queue_ = nullptr;
     --size_;
     if (last_ == nullptr) [[unlikely]] return erase_mixed(node);
-    const auto& hook = node.hand_off_;
-    (hook.prev != nullptr ? hook.prev->hand_off_.next : first_) = hook.next;
-    (hook.next != nullptr ? hook.next->hand_off_.prev : last_) = hook.prev;
+    WaitNode* const before = &node != first_ ? node.hand_off_.prev : nullptr;
+    WaitNode* const behind = node.hand_off_.next;
+    (before != nullptr ? before->hand_off_.next : first_) = behind;
+    (behind != nullptr ? behind->hand_off_.prev : last_) = before;
     return first_ == nullptr;
   }
 
@@ -158,10 +166,17 @@ class WaiterQueue {
     first_->queue_ = nullptr;
     --size_;
     first_ = first_->hand_off_.next;
-    (first_ != nullptr ? first_->hand_off_.prev : last_) = nullptr;
+    if (first_ == nullptr) last_ = nullptr;
   }
 
   bool reorder(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
+
+  /// In a list the order tells who came first: those who have no number yet get one. Cost: O(n).
+  void number() noexcept {
+    for (WaitNode* node = last_ != nullptr ? first_ : nullptr; node != nullptr; node = node->hand_off_.next) {
+      number(*node);
+    }
+  }
 
   /// The waiter to whom a release hands over; null when nobody waits.
   WaitNode* next() const noexcept { return first_; }
@@ -187,11 +202,12 @@ class WaiterQueue {
 
   void begin(WaitNode& node, std::int64_t now_ns) noexcept {
     node.since_ns_ = now_ns;
-    node.arrival_ = detail::next_arrival();
+    node.arrival_ = 0;
     if (statistics_ != nullptr) [[unlikely]] ++statistics_->waits;
   }
   void admit(WaitNode& node) noexcept {
     node.queue_ = this;
+    node.awaited_ = nullptr;
     ++size_;
   }
   void append(WaitNode& node, const Urgency& urgency) noexcept {
@@ -205,6 +221,9 @@ class WaiterQueue {
       alike_ = urgency;
     }
     last_ = &node;
+  }
+  static void number(WaitNode& node) noexcept {
+    if (node.arrival_ == 0) node.arrival_ = detail::next_arrival();
   }
   bool is_mixed() const noexcept { return last_ == nullptr && first_ != nullptr; }
   bool push_mixing(WaitNode& node, const Urgency& urgency, const Policy& policy) noexcept;
@@ -307,7 +326,9 @@ class Wait {
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
 
+  /// Whose wait it is, from where it stands somewhere or blocks.
   Task* task() const noexcept { return task_; }
+  bool was_blocked() const noexcept { return state_ != State::idle; }  ///< it is, or its task has run since
   bool is_blocked() const noexcept { return state_ == State::blocked; }
   bool is_elected() const noexcept { return state_ == State::elected; }
   bool is_withdrawn() const noexcept { return state_ == State::withdrawn; }
@@ -335,7 +356,7 @@ class Wait {
   virtual std::string describe() const = 0;
 
  protected:
-  ~Wait() { contract(nodes_ == nullptr, "a wait is out of every queue when it ends"); }
+  ~Wait() = default;
 
  private:
   friend class Loop;
@@ -362,7 +383,7 @@ class Wait {
 
   enum class State : std::uint8_t { idle, blocked, elected, withdrawn };
 
-  Task* task_ = nullptr;
+  Task* task_;  // set as it begins to stand somewhere, or blocks
   WaitNode* nodes_ = nullptr;
   detail::HeapHook<Wait> links_;  // of the list of the one search or rise that is under way
   // Of the search, set as it finds the wait.

@@ -224,7 +224,7 @@ class [[nodiscard("nothing is sent or received until this is awaited")]] OneOp f
     wait_where(loop, frame, [&] { enter_queue(loop, op_, op_.queue()); });
   }
   auto await_resume() {
-    if (task() != nullptr) Loop::resumed();  // what it had got has been passed on then
+    if (was_blocked()) Loop::resumed();  // what it had got has been passed on then
     gave_way_or([this] { op_.pass_on(); });
     return op_.finish();
   }

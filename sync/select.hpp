@@ -88,7 +88,7 @@ class [[nodiscard("nothing is chosen until this is awaited")]] Select final : pu
   }
 
   Result await_resume() {
-    if (task() != nullptr) Loop::resumed();  // what it was elected for has been passed on then
+    if (was_blocked()) Loop::resumed();  // what it was elected for has been passed on then
     gave_way_or([this] { pass_on(); });
     return finish();
   }

@@ -92,7 +92,7 @@ class SignalSemaphore::Acquire final : public detail::Waiter {
   void await_resume() const {
     waited();
     gave_way_or([this] { give_back(); });
-    if (task() != nullptr || gives_way()) --semaphore_.given_;
+    if (was_blocked() || gives_way()) --semaphore_.given_;
   }
 
   AbortResult abort() noexcept override {

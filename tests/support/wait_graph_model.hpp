@@ -23,6 +23,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -307,10 +308,9 @@ class WaitGraphModel final : public StepObserver {
         edge.waiter = place;
         edge.node = node;
         edge.is_one_of_several = wait.nodes()->next_of_wait() != nullptr;
+        if (node->queue() != nullptr) node->queue()->number();
         for (const Known& known : known_) {
-          if (known.arrival != node->arrival()) continue;
-          edge.since_ns = known.since_ns;
-          edge.order = known.order;
+          if (known.arrival == node->arrival()) std::tie(edge.since_ns, edge.order) = std::tie(known.since_ns, known.order);
         }
         find_owners(edge);
       }
