@@ -248,5 +248,25 @@ TEST_F(CompilerTraps, an_await_in_a_condition_beside_a_local) {
   }());
 }
 
+/// What awaits only while something else holds: g++ 12 evaluates the await of `while (a && co_await b)` in any case. In the body,
+/// and in the condition of an if, it does as it should.
+TEST_F(CompilerTraps, an_await_that_depends_on_another_condition) {
+  run([]() -> Coro<void> {
+    int asked = 0;
+    const auto ask = [&asked]() -> Coro<bool> {
+      ++asked;
+      co_return true;
+    };
+    bool open = true;
+    while (open) {
+      if (!co_await ask()) break;
+      open = asked < 3;
+    }
+    EXPECT_EQ(asked, 3);
+    if (open && co_await ask()) ADD_FAILURE() << "it was closed";
+    EXPECT_EQ(asked, 3);
+  }());
+}
+
 }  // namespace
 }  // namespace heirloop::testing

@@ -43,6 +43,37 @@ TEST_F(PriorityLockTest, passes_to_the_most_urgent_and_among_equals_to_the_first
   EXPECT_EQ(order, (Order{"h1", "h2", "n1", "n2", "n3", "n4", "l1", "l2"}));
 }
 
+/// While all who wait are equals a list tells who came first; from the first that differs, numbers do.
+TEST_F(PriorityLockTest, keeps_the_order_of_equals_whatever_happens_around_them) {
+  sim.run([](PriorityLockTest& t) -> Coro<void> {
+    PriorityLock lock;
+    auto held = co_await lock.acquire();
+    std::vector<PriorityTask<void>> tasks;
+    const auto wait = [&](const char* name, double priority) { tasks.push_back(start(hold(lock, t.order, name), priority)); };
+    for (const char* name : {"n1", "n2", "n3", "n4", "n5", "n6"}) wait(name, 0);
+    tasks[0].cancel();
+    tasks[2].cancel();
+    Loop::current().set_policy(make_policy(PolicyKind::aging));
+    tasks[3].set_priority(10);
+    wait("n7", 0);
+    wait("h", -10);
+    tasks[3].set_priority(0);
+    tasks[5].cancel();
+    Loop::current().set_policy(make_policy(PolicyKind::strict));
+    wait("n8", 0);
+    held.release();
+    while (lock.locked()) co_await sleep(1ms);
+    EXPECT_EQ(t.order, (Order{"h", "n2", "n4", "n5", "n7", "n8"}));
+    held = co_await lock.acquire();
+    for (const char* name : {"m1", "m2", "m3"}) wait(name, 0);
+    tasks[tasks.size() - 3].cancel();
+    wait("l", 10);
+    held.release();
+    while (lock.locked()) co_await sleep(1ms);
+  }(*this));
+  EXPECT_EQ(order, (Order{"h", "n2", "n4", "n5", "n7", "n8", "m2", "m3", "l"}));
+}
+
 /// Locks that are free count as checkpoints: who takes and gives them back for ever does not keep the loop.
 TEST_F(PriorityLockTest, that_is_free_gives_way_now_and_then) {
   sim.run([](PriorityLockTest& t) -> Coro<void> {
