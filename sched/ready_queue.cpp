@@ -189,12 +189,13 @@ ReadyQueue::Level* ReadyQueue::find_level(const LevelId& id, std::uint32_t part)
   return level;
 }
 
-/// One that was never used, or else an empty one, whose ring is as good as new; null when 64 others are in use.
+/// One that was never used, or else an empty one, whose ring is as good as new; null when 64 others are in use. Not the current
+/// one, though it may be empty: whoever enters that is not told to a policy that divides.
 ReadyQueue::Level* ReadyQueue::free_level() noexcept {
   if (levels_used_ < max_levels) return &levels_[levels_used_++];
   for (std::uint32_t looks = 0; looks < max_levels; ++looks) {
     Level& level = levels_[next_free_++ % max_levels];
-    if (level.empty()) return &level;
+    if (level.empty() && &level != current_) return &level;
   }
   return nullptr;
 }
