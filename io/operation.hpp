@@ -78,7 +78,7 @@ class Operation {
 
   /// By which it leaves the queue to the kernel: its issuer's at the start, or its waiter's now if that is more urgent.
   Urgency urgency() const noexcept {
-    if (waiter_ == nullptr || waiter_->task() == nullptr) return urgency_;
+    if (waiter_ == nullptr) return urgency_;
     return most_urgent(urgency_, waiter_->task()->urgency());
   }
 

@@ -111,7 +111,7 @@ class CoroPromiseBase {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-      if (const auto awaiter = frame.promise().awaiter) this_thread.next = awaiter;
+      if (const auto above = frame.promise().awaiter) this_thread.next = above;
     }
     void await_resume() const noexcept {}
   };

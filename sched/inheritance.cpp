@@ -266,7 +266,7 @@ struct Inheritance {
     Task& to = *wait.task();
     Task& from = *holding.owner;
     if (!detail::is_only_holding(holding, from) || to.holdings_ != nullptr || from.inherits_ || waiters.alike() == nullptr ||
-        waiters.statistics() != nullptr || loop == nullptr) [[unlikely]] {
+        waiters.statistics() != nullptr || loop != from.loop_) [[unlikely]] {
       return hand_over_otherwise(resource, holding);
     }
     wait.nodes_ = nullptr;

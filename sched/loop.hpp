@@ -495,8 +495,8 @@ class Loop {
   /// Grows with every step, and whenever a ready entry may have come to precede the current one.
   std::uint64_t changes() const noexcept { return ready_.changes() + dispatches_; }
 
-  /// Whose step this is; null between two.
-  Entry* this_step() const noexcept { return step_of_ != nullptr ? step_of_ : detail::this_thread.task; }
+  /// Whose step this is; null between two, also for who starts eagerly then.
+  Entry* this_step() const noexcept { return step_of_ != nullptr || nested_ != 0 ? step_of_ : detail::this_thread.task; }
 
   /// A ready entry precedes the current one. Asks the queue only when something has changed there, or in another step.
   bool is_preceded() noexcept {

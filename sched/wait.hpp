@@ -7,8 +7,8 @@
 //   task ──wait──▶ Wait ──nodes──▶ WaiterQueue ──▶ Resource ──holdings──▶ Holding ──owner──▶ task
 //                            └──▶ the task whose end is waited for
 //
-// 1. A blocked task has one Wait; a node stands in at most one queue, or among the joiners of one task; `~Wait` asserts
-//    that it is out of all.
+// 1. A blocked task has one Wait; a node stands in at most one queue, or among the joiners of one task. Whose task goes on is
+//    out of all, which `Loop::wake_left` asserts.
 // 2. A queue gives its waiters by (policy key of urgency and begin of wait, arrival): `next()`.
 // 3. `best()` is the most urgent of its waiters, whatever the policy.
 // 4. A holding is in its owner's lending heap exactly while its resource has waiters and it is not all that the owner has to

@@ -212,6 +212,30 @@ TEST(Checkpoint, gives_way_when_the_step_is_over_its_budget_of_real_time) {
 
 // ---- wrong use ----
 
+/// Who starts eagerly between two steps runs in nobody's: nothing precedes it, whatever its block was used for before.
+TEST(Checkpoint, goes_on_in_an_eager_start_between_two_steps) {
+  for (const double before : {-1e6, 1e6}) {
+    Sim sim{{.policy = PolicyKind::strict}};
+    int passed = 0;
+    int seen = -1;
+    sim.loop.create_task([](Sim& s) -> Coro<void> {
+      co_await sleep(100us);
+      s.driver.advance(1ms);
+      for (int i = 0; i < 5; ++i) co_await sleep(0);
+    }(sim), {.priority = 0.0});
+    sim.loop.create_task([]() -> Coro<void> { co_return; }(), {.priority = before});
+    sim.driver.at(1ms, [&] {
+      sim.loop.create_task([](int& past) -> Coro<void> {
+        co_await checkpoint();
+        ++past;
+      }(passed), {.priority = 5.0, .eager_start = true});
+      seen = passed;
+    });
+    sim.run([]() -> Coro<void> { co_await sleep(10ms); }());
+    EXPECT_EQ(seen, 1) << "a block last used at priority " << before;
+  }
+}
+
 TEST(LoopTest, is_not_run_inside_another) {
   Sim inner;
   const auto task = inner.loop.create_task([]() -> Coro<void> { co_return; }());

@@ -74,6 +74,32 @@ TEST_F(PriorityLockTest, keeps_the_order_of_equals_whatever_happens_around_them)
   EXPECT_EQ(order, (Order{"h", "n2", "n4", "n5", "n7", "n8", "m2", "m3", "l"}));
 }
 
+/// A guard that has left its task may end while another loop runs in the thread: the waiter goes on in its own.
+TEST(PriorityLockOfTwoLoops, hands_over_in_the_loop_of_its_tasks) {
+  Sim a;
+  Sim b;
+  PriorityLock lock("l");
+  std::optional<LockGuard> kept;
+  const Loop* ran_in = nullptr;
+  const auto holder = a.loop.create_task([](PriorityLock& l, std::optional<LockGuard>& guard) -> Coro<void> {
+    guard.emplace(co_await l.acquire());
+    co_await sleep(1h);
+  }(lock, kept));
+  const auto waiter = a.loop.create_task([](PriorityLock& l, const Loop*& where) -> Coro<void> {
+    const LockGuard held = co_await l.acquire();
+    where = &Loop::current();
+  }(lock, ran_in));
+  a.loop.run_until_done(a.loop.create_task([]() -> Coro<void> { co_await sleep(1ms); }()));
+  b.run([](std::optional<LockGuard>& guard) -> Coro<void> {
+    guard.reset();
+    co_await sleep(1ms);
+  }(kept));
+  EXPECT_EQ(ran_in, nullptr);
+  a.loop.run_until_done(waiter);
+  EXPECT_EQ(ran_in, &a.loop);
+  a.loop.finish();
+}
+
 /// Locks that are free count as checkpoints: who takes and gives them back for ever does not keep the loop.
 TEST_F(PriorityLockTest, that_is_free_gives_way_now_and_then) {
   sim.run([](PriorityLockTest& t) -> Coro<void> {
