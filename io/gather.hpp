@@ -1,12 +1,14 @@
 // How many completions a wait should bring: several, where they come so fast that a wake-up for each is a waste.
 //
-// Owns: the recent rate of completions, and how often gathering has failed. Called by a driver around every wait.
+// Owns: the recent rate of completions, how much of the time the loop slept, and how often gathering has failed. Called by
+// a driver around every wait.
 //
 // A loop that falls asleep between any two requests pays for each with a wake-up, and so does the process that sends
 // them, whose system call has to wake a processor. When completions come every few microseconds, the first may wait for
 // company: for the length of the window at most.
 //
-// 1. Nobody waits for company unless one completion or more in a window is usual: a loop with little to do wakes at once.
+// 1. Nobody waits for company unless two completions or more in a window are usual, and the loop lately was outside its
+//    waits for at least as long as in them: a loop that has time to spare wakes at once.
 // 2. At most a quarter of the operations that ended lately is waited for: two peers that take turns never wait for each
 //    other, nor a few busy ones for many that are silent. Operations are told apart by their slots, which the busy ones
 //    pass on among themselves.
@@ -34,11 +36,12 @@ class Gather {
   /// A wait begins: for how many completions. `completions` counts all so far.
   unsigned begin(std::int64_t now_ns, std::uint64_t completions) noexcept {
     if (window_ns_ == 0) return 1;
-    // Sums that forget an eighth with every wait; one long silence is not remembered for long.
-    elapsed_ns_ += std::min(now_ns - last_ns_, silence_ns) - elapsed_ns_ / 8;
+    // Sums that forget an eighth with every wait; neither a long silence nor a long step is remembered for long.
+    awake_ns_ += std::min(now_ns - end_ns_, longest_remembered_ns) - awake_ns_ / 8;
+    asleep_ns_ += std::min(end_ns_ - begin_ns_, longest_remembered_ns) - asleep_ns_ / 8;
     const std::uint64_t come = std::min<std::uint64_t>(completions - last_completions_, 1024);
     arrived_ += static_cast<std::int64_t>(come) * unit - arrived_ / 8;
-    last_ns_ = now_ns;
+    begin_ns_ = end_ns_ = now_ns;
     last_completions_ = completions;
     if (++waits_ == period) {
       busy_ = std::exchange(ended_, 0);
@@ -50,8 +53,8 @@ class Gather {
       --waits_off_;
       return 1;
     }
-    const bool fast = arrived_ * window_ns_ >= unit * elapsed_ns_;
-    if (fast && busy_ >= 8) asked_ = std::min(busy_ / 4, most);
+    const bool fast = arrived_ * window_ns_ >= 2 * unit * (awake_ns_ + asleep_ns_);
+    if (fast && awake_ns_ >= asleep_ns_ && busy_ >= 8) asked_ = std::min(busy_ / 4, most);
     return asked_;
   }
 
@@ -66,7 +69,8 @@ class Gather {
   unsigned alone() noexcept { return asked_ = 1; }
 
   /// It ended, with so many.
-  void end(std::uint64_t brought) noexcept {
+  void end(std::int64_t now_ns, std::uint64_t brought) noexcept {
+    end_ns_ = now_ns;
     if (asked_ == 1) return;
     if (brought == 1) {
       waits_off_ = failures_ = std::min(2 * failures_ + 1, 255U);
@@ -78,12 +82,14 @@ class Gather {
  private:
   static constexpr std::int64_t unit = 256;  // one completion
   static constexpr std::int64_t longest_ns = 1'000'000'000'000;
-  static constexpr std::int64_t silence_ns = 1'000'000;
+  static constexpr std::int64_t longest_remembered_ns = 1'000'000;
 
   std::int64_t window_ns_;
-  std::int64_t last_ns_ = 0;
+  std::int64_t begin_ns_ = 0;  // of the last wait
+  std::int64_t end_ns_ = 0;
   std::uint64_t last_completions_ = 0;
-  std::int64_t elapsed_ns_ = 0;
+  std::int64_t awake_ns_ = 0;
+  std::int64_t asleep_ns_ = 0;
   std::int64_t arrived_ = 0;
   unsigned asked_ = 1;
   std::uint32_t mark_ = 1;  // of this period

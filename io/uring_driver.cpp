@@ -404,7 +404,7 @@ void UringDriver::sleep_until(std::int64_t deadline_ns, std::int64_t now_ns) noe
   }
   enter_working(count, IORING_ENTER_GETEVENTS, deadline_ns);
   reap();
-  gather_.end(counters_.completions - before);
+  if (gather_.window_ns() != 0) gather_.end(UringDriver::now_ns(), counters_.completions - before);
 }
 
 void UringDriver::wake() noexcept {

@@ -10,8 +10,8 @@
 // 2. At most one kernel timeout, the tick, is armed.
 // 3. A harvest goes on until nothing is left or its budget is used up. (One call of the kernel brings 20 completions
 //    at most; the flag stays set while more wait.)
-// 4. A wait ends with its first completion, its deadline or a wake; only while completions come fast it may go on for
-//    `gather_ns` more, to bring several. Deadlines are not late for it.
+// 4. A wait ends with its first completion, its deadline or a wake; only while completions come fast and the loop is busy
+//    it may go on for `gather_ns` more, to bring several. Deadlines are not late for it.
 // 5. At the end of the driver nothing is in flight: what was is cancelled, and its last completion awaited.
 #pragma once
 
@@ -54,9 +54,9 @@ struct UringOptions {
   unsigned entries = 256;              ///< of the submission queue: one batch
   unsigned completion_entries = 4096;  ///< more wait in the kernel, none is lost
   UringMode best_mode = UringMode::deferred;
-  /// How long a sleeping loop lets the first completion wait for others while they come fast (gather.hpp); 0: never.
+  /// How long a busy loop lets the first completion wait for others while they come fast (gather.hpp); 0: never.
   /// Needs Linux 6.12 and deferred completions, else it is 0.
-  std::int64_t gather_ns = 20'000;
+  std::int64_t gather_ns = 40'000;
 };
 
 class UringDriver final : public IoDriver {

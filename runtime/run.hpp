@@ -39,9 +39,9 @@ struct RuntimeOptions {
   Deadlocks deadlocks = Deadlocks::throws;
   /// A step that has run for longer gives way at its next checkpoint; also the longest harvest.
   std::chrono::nanoseconds step_budget = std::chrono::microseconds(500);
-  /// While completions come at least this fast, a sleeping loop lets the first wait so long for others: fewer wake-ups, up
-  /// to so much latency. 0: never. Rounded down to microseconds.
-  std::chrono::nanoseconds gather = std::chrono::microseconds(20);
+  /// While two completions or more come in this time, a loop that is busy at least half of it lets the first wait so long for
+  /// others when it falls asleep: fewer wake-ups, up to so much latency. 0: never. Rounded down to microseconds.
+  std::chrono::nanoseconds gather = std::chrono::microseconds(40);
   /// How deep eager starts may nest on the machine stack.
   unsigned max_nested_starts = 1000;
   /// Every task that is created inside the loop starts inside the call, unless its options say otherwise.

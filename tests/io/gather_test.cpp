@@ -19,25 +19,26 @@ constexpr std::int64_t second = 1'000'000'000;
 
 /// A driver's side of Gather, in a time of its own.
 struct Waits {
-  Gather gather{20 * us};
+  Gather gather{40 * us};
   std::int64_t now_ns = second;
   std::uint64_t completions = 0;
   std::size_t busy = 100;
   std::vector<std::uint32_t> marks = std::vector<std::uint32_t>(100);
   std::size_t next = 0;
 
-  /// A wait after `pause_ns`, which brings as many as it asks for, or `brought`.
-  unsigned after(std::int64_t pause_ns, std::uint64_t brought = 0) {
-    now_ns += pause_ns;
+  /// A wait after `awake_ns`, for `asleep_ns`, which brings as many as it asks for, or `brought`.
+  unsigned after(std::int64_t awake_ns, std::uint64_t brought = 0, std::int64_t asleep_ns = 0) {
+    now_ns += awake_ns;
     const unsigned asked = gather.begin(now_ns, completions);
+    now_ns += asleep_ns;
     for (std::uint64_t i = 0; i < (brought == 0 ? asked : brought); ++i) gather.ended(marks[next++ % busy]);
     completions += brought == 0 ? asked : brought;
-    gather.end(brought == 0 ? asked : brought);
+    gather.end(now_ns, brought == 0 ? asked : brought);
     return asked;
   }
-  unsigned after_many(int waits, std::int64_t pause_ns, std::uint64_t brought = 0) {
+  unsigned after_many(int waits, std::int64_t awake_ns, std::uint64_t brought = 0, std::int64_t asleep_ns = 0) {
     unsigned asked = 0;
-    for (int i = 0; i < waits; ++i) asked = after(pause_ns, brought);
+    for (int i = 0; i < waits; ++i) asked = after(awake_ns, brought, asleep_ns);
     return asked;
   }
 };
@@ -52,6 +53,20 @@ TEST(Gather, asks_for_several_while_they_come_fast) {
   Waits waits;
   EXPECT_EQ(waits.after_many(200, 19 * us, 2), Gather::most);
   EXPECT_EQ(waits.after_many(200, 50 * us, 3), Gather::most);
+}
+
+TEST(Gather, asks_for_one_while_the_loop_sleeps_most_of_the_time) {
+  Waits waits;
+  EXPECT_EQ(waits.after_many(200, 11 * us, 2, 9 * us), Gather::most);
+  EXPECT_EQ(waits.after_many(200, 9 * us, 2, 11 * us), 1U);
+  EXPECT_EQ(waits.after_many(200, 11 * us, 2, 9 * us), Gather::most);
+}
+
+TEST(Gather, forgets_a_long_step) {
+  Waits waits;
+  ASSERT_EQ(waits.after_many(200, 9 * us, 2, 11 * us), 1U);
+  waits.after(3'600 * second, 1'000);
+  EXPECT_EQ(waits.after_many(100, 9 * us, 2, 11 * us), 1U);
 }
 
 TEST(Gather, asks_for_a_quarter_of_the_busy_at_most) {
@@ -139,7 +154,11 @@ class GatherOnARing : public RingTest {
     while (driver.in_flight() != 0) driver.harvest(second);
     for (unsigned i = 1; i < Gather::period; ++i) {
       driver.start(busy.front(), Urgency{});
+      const std::int64_t begin = driver.now_ns();
       driver.wait(Driver::no_deadline);
+      const std::int64_t end = driver.now_ns();
+      while (driver.now_ns() - end < 2 * (end - begin)) {  // awake for longer than asleep, however slow the machine is
+      }
     }
     EXPECT_EQ(driver.counters().gathers, 0U);
     Count::ended = 0;
