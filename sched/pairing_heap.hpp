@@ -101,18 +101,13 @@ class PairingHeap {
       T* a = rest;
       T* b = hook(a).next;
       rest = b == nullptr ? nullptr : hook(b).next;
-      hook(a).next = hook(a).prev = nullptr;
-      if (b != nullptr) {
-        hook(b).next = hook(b).prev = nullptr;
-        a = meld(a, b);
-      }
+      if (b != nullptr) a = meld(a, b);
       hook(a).next = pairs;
       pairs = a;
     }
     T* merged = nullptr;
     while (pairs != nullptr) {
       T* following = hook(pairs).next;
-      hook(pairs).next = nullptr;
       merged = merged == nullptr ? pairs : meld(merged, pairs);
       pairs = following;
     }
