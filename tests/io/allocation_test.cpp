@@ -1,4 +1,6 @@
 // Steady state allocates nothing: this executable counts its calls of operator new.
+#include <heirloop/sync/lock.hpp>
+
 #include "io/io_support.hpp"
 
 #include <atomic>
@@ -56,6 +58,42 @@ TEST_F(IoAllocation, none_in_echo_round_trips) {
     co_await rounds(pair.client, 100);
     const std::size_t before = allocations.load();
     co_await rounds(pair.client, 2000);
+    EXPECT_EQ(allocations.load() - before, 0U);
+    co_await pair.client.close();
+    co_await server;
+  });
+}
+
+Coro<void> give_way() { co_await sleep(0); }
+
+Coro<void> hold_for_a_step(PriorityLock& lock) {
+  auto held = co_await lock.acquire();
+  co_await sleep(0);
+}
+
+/// Of everything a little: spawns, yields, a lock that is free and one that is not, timers that fire and that don't, echoes.
+Coro<void> days(TcpStream& stream, PriorityLock& lock, int count) {
+  for (int i = 0; i < count; ++i) {
+    auto lazy = create_task(give_way());
+    auto eager = create_task(hold_for_a_step(lock), {.priority = priority::low, .eager_start = true});
+    co_await hold_for_a_step(lock);  // behind `eager`
+    co_await lazy;
+    co_await eager;
+    co_await sleep(std::chrono::microseconds(10));
+    TimerHandle unfired = call_later(std::chrono::hours(1), [] {});
+    co_await rounds(stream, 1);
+    unfired.cancel();
+  }
+}
+
+TEST_F(IoAllocation, none_in_a_loop_of_spawns_yields_locks_timers_and_echo_round_trips) {
+  run([]() -> Coro<void> {
+    Connection pair = co_await connected_pair();
+    auto server = create_task(echo(pair.server));
+    PriorityLock lock;
+    co_await days(pair.client, lock, 100);
+    const std::size_t before = allocations.load();
+    co_await days(pair.client, lock, 2000);
     EXPECT_EQ(allocations.load() - before, 0U);
     co_await pair.client.close();
     co_await server;

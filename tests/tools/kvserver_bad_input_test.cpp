@@ -240,7 +240,12 @@ TEST_F(KvServerBadInput, at_random_crashes_nothing) {
   const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   std::cout << "seed: HEIRLOOP_SEED=" << seed << "\n";
   std::mt19937_64 random(seed);
-  const auto time = std::chrono::seconds(heirloop::testing::nightly() ? 60 : 2);
+#ifdef __SANITIZE_ADDRESS__
+  constexpr bool watched = true;  // so is the server: a minute in each run
+#else
+  constexpr bool watched = false;
+#endif
+  const auto time = std::chrono::seconds(watched || heirloop::testing::nightly() ? 60 : 2);
   const auto end = std::chrono::steady_clock::now() + time;
   std::uint64_t bursts = 0;
   std::vector<Peer> peers;

@@ -6,6 +6,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -67,6 +71,40 @@ TEST(LoadgenProgram, says_when_it_can_not_keep_the_pace) {
   ASSERT_EQ(run.end, clean_end) << run.err;
   EXPECT_THAT(run.out, HasSubstr("did not keep its pace"));
   EXPECT_EQ(nlohmann::json::parse(demo::read_file(file))["kept_pace"], false);
+}
+
+/// Takes connections and reads nothing from them.
+class DeafServer {
+ public:
+  DeafServer() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address_);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address_), size), 0);
+    EXPECT_EQ(::listen(fd_, 16), 0);
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address_), &size), 0);
+  }
+  DeafServer(const DeafServer&) = delete;
+  DeafServer& operator=(const DeafServer&) = delete;
+  ~DeafServer() { ::close(fd_); }
+  std::string port() const { return std::to_string(ntohs(address_.sin_port)); }
+
+ private:
+  int fd_;
+  sockaddr_in address_{};
+};
+
+TEST(LoadgenProgram, ends_with_the_drain_also_when_the_server_takes_no_more) {
+  const demo::ScratchDir dir;
+  const DeafServer server;
+  const std::string file = dir.path() / "figures.json";
+  const Finished run =
+      run_loadgen({"--port", server.port(), "--rate", "500", "--seconds", "0.2", "--warmup", "0", "--drain", "0.2",
+                   "--connections", "2", "--mix", "set:1", "--value-bytes", "1048576", "--json", file});
+  ASSERT_EQ(run.end, clean_end) << run.err;
+  const auto json = nlohmann::json::parse(demo::read_file(file));
+  EXPECT_GT(json["requests"], 50) << "what could not be sent was due all the same";
+  EXPECT_EQ(json["errors"], json["requests"]);
 }
 
 TEST(LoadgenProgram, refuses_options_that_make_no_sense) {

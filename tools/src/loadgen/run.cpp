@@ -44,13 +44,12 @@ class Connection {
 
   /// Until the load is over and everything answered, or the drain is over.
   hl::Coro<void> finish() {
-    co_await sender_;
-    while (!due_.empty() && !receiver_.done() && Clock::now() < times_.drain_ends) co_await hl::sleep(1ms);
+    const auto ended = [this] { return sender_.done() && (due_.empty() || receiver_.done()); };
+    while (!ended() && Clock::now() < times_.drain_ends) co_await hl::sleep(1ms);
+    sender_.cancel();
     receiver_.cancel();
-    try {
-      co_await receiver_;
-    } catch (const hl::Cancelled&) {
-    }
+    std::vector<hl::PriorityTask<void>> both{sender_, receiver_};
+    co_await hl::wait(std::move(both));
     const auto now = Clock::now();
     for (const auto due : due_) {
       if (due < times_.measured_from) continue;
@@ -70,21 +69,27 @@ class Connection {
     const std::string value(options_.value_bytes, 'x');
     std::string request;
     auto due = Clock::now();
+    auto free_since = due;  // a request that waits for the one before it, which the server does not take, is not late by us
+    bool connected = true;
     for (;;) {
       due += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(gap(random_)));
       if (due >= times_.load_ends) co_return;
       co_await hl::sleep_until(due);
-      make_request(request, value);
       due_.push_back(due);
       const bool measured = due >= times_.measured_from;
+      if (measured) ++tally_.due;
+      if (!connected) continue;  // due all the same, and unanswered
+      make_request(request, value);
       if (measured) {
-        ++tally_.due;
-        tally_.own_delay.record(std::chrono::nanoseconds(Clock::now() - due).count());
+        tally_.own_delay.record(std::chrono::nanoseconds(Clock::now() - std::max(due, free_since)).count());
       }
       try {
         co_await stream_.write(request);
+        free_since = Clock::now();
       } catch (const std::system_error&) {
-        co_return;  // the receiver sees the end; what is unanswered counts as that
+        connected = false;
+      } catch (const hl::Cancelled&) {  // the drain is over
+        connected = false;
       }
     }
   }
