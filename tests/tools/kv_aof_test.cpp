@@ -63,6 +63,7 @@ class TestFile {
 
 struct Recovered {
   kv::Loaded loaded;
+  std::size_t records = 0;
   Keys keys;
 };
 
@@ -70,7 +71,10 @@ Recovered recover(const TestFile& file, std::int64_t now_ms = 0) {
   kv::Store store;
   kv::Executor executor(store, nullptr, {});
   Recovered recovered;
-  recovered.loaded = kv::load_log(file.path(), [&](kv::Args args) { return executor.replay(args); });
+  recovered.loaded = kv::load_log(file.path(), [&](kv::Args args) {
+    ++recovered.records;
+    executor.replay(args);
+  });
   EXPECT_TRUE(store.check_invariants());
   recovered.keys = keys_of(store, now_ms);
   return recovered;
@@ -94,7 +98,11 @@ struct Server {
 
   void run(const Words& words) {
     std::string out;
-    executor.execute(std::vector<std::string_view>(words.begin(), words.end()), session, now_ms, out);
+    try {
+      executor.execute(std::vector<std::string_view>(words.begin(), words.end()), session, now_ms, out);
+    } catch (const kv::Refused&) {
+      // A random command may be wrong, as INCR of a word.
+    }
   }
   void flush() {
     std::string bytes;
@@ -151,7 +159,7 @@ TEST(KvLog, reads_back_what_was_recorded) {
   Sample sample;
   Recovered recovered = recover(sample.file);
   EXPECT_EQ(recovered.keys, sample.keys.back());
-  EXPECT_EQ(recovered.loaded.records, 7U);
+  EXPECT_EQ(recovered.records, 7U);
   EXPECT_EQ(recovered.loaded.valid_bytes, sample.file.size());
   EXPECT_EQ(recovered.loaded.torn_bytes, 0U);
 }
@@ -165,7 +173,7 @@ TEST(KvLog, begins_empty_without_a_file) {
 
 TEST(KvLog, what_can_not_be_read_is_a_system_error_with_the_path) {
   try {
-    kv::load_log("/", [](kv::Args) { return ""; });
+    kv::load_log("/", [](kv::Args) {});
     FAIL();
   } catch (const std::system_error& error) {
     EXPECT_NE(std::string(error.what()).find("cannot read /"), std::string::npos);
@@ -202,9 +210,9 @@ TEST(KvLog, any_flipped_bit_is_damage_at_its_frame) {
         recover(file);
         FAIL() << "byte " << at << " bit " << bit;
       } catch (const kv::DamagedLog& error) {
-        ASSERT_EQ(error.offset(), frame == 0 ? 0 : sample.ends[frame - 1]);
+        ASSERT_EQ(error.offset, frame == 0 ? 0 : sample.ends[frame - 1]);
         ASSERT_NE(std::string(error.what())
-                      .find(file.path() + ": damaged at byte " + std::to_string(error.offset())),
+                      .find(file.path() + ": damaged at byte " + std::to_string(error.offset)),
                   std::string::npos);
       }
     }
@@ -238,7 +246,7 @@ TEST(KvLog, what_is_no_torn_end_is_damage) {
       recover(each.bytes);
       ADD_FAILURE() << each.bytes.substr(0, 30);
     } catch (const kv::DamagedLog& error) {
-      EXPECT_EQ(error.offset(), each.offset);
+      EXPECT_EQ(error.offset, each.offset);
     }
   }
 }
@@ -266,13 +274,14 @@ TEST(KvLog, reads_frames_larger_than_its_window) {
 
 TEST(KvLog, hands_over_its_memory) {
   kv::Log log(false);
-  EXPECT_FALSE(log.pending());
+  std::string bytes;
+  log.take(bytes);
+  EXPECT_EQ(bytes, "");
   log.records() += "x";
-  EXPECT_TRUE(log.pending());
-  std::string bytes(1000, 'y');
+  bytes.assign(1000, 'y');
   const char* room = bytes.data();
   log.take(bytes);
-  EXPECT_FALSE(log.pending());
+  EXPECT_TRUE(bytes.ends_with("x"));
   log.records() += "z";
   EXPECT_EQ(log.records().data(), room);
 }

@@ -20,27 +20,23 @@ namespace {
 struct Server {
   kv::Store store;
   kv::Log log{false};
-  kv::Executor executor{store, &log, hooks()};
-  kv::Session session{.id = 7, .name = ""};
+  kv::Executor executor{store, &log, sections, {{"appendonly", "yes"}, {"save", ""}}};
+  kv::Session session{.id = 7, .name = "", .address = "1.2.3.4:5"};
   std::int64_t now_ms = 1'000'000;
   kv::Next next = kv::Next::go_on;
 
-  static kv::Hooks hooks() {
-    kv::Hooks hooks;
-    hooks.info = [](kv::Args sections, std::string& text) {
-      text = "sections:" + std::to_string(sections.size());
-    };
-    hooks.clients = [](const kv::Session* only, std::string& text) {
-      text = only != nullptr ? "one" : "all";
-    };
-    hooks.config = {{"appendonly", "yes"}, {"save", ""}};
-    return hooks;
-  }
+  static kv::Pairs sections() { return {{"Stats", "a:1\r\n"}, {"Memory", "b:2\r\n"}, {"Other", "c:3\r\n"}}; }
 
   std::string run(const std::vector<std::string>& words) {
     std::string out;
     std::vector<std::string_view> args(words.begin(), words.end());
-    next = executor.execute(args, session, now_ms, out);
+    next = kv::Next::go_on;
+    try {
+      next = executor.execute(args, session, now_ms, out);
+    } catch (const kv::Refused& refused) {
+      EXPECT_EQ(out, "");
+      kv::put_error(out, refused.text);
+    }
     return out;
   }
 
@@ -60,14 +56,12 @@ struct Server {
     kv::Parser parser;
     std::string_view rest =
         std::string_view(bytes).substr(bytes.find('\n') + 1);  // behind the frame's header
-    for (;;) {
-      kv::Parser::Result result = parser.parse(rest);
-      if (result.status != kv::Parser::Status::request) return rest.empty() ? text : "not commands";
+    while (parser.parse(rest)) {
       for (std::string_view word : parser.args())
         text.append(text.empty() || text.ends_with(";") ? "" : " ").append(word);
       text += ";";
-      rest.remove_prefix(result.consumed);
     }
+    return rest.empty() ? text : "not commands";
   }
 };
 
@@ -100,8 +94,11 @@ TEST(KvCommands, answer_what_concerns_the_connection) {
             "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
   EXPECT_EQ(server("CLIENT SETNAME"), wrong_number("client|setname"));
   EXPECT_EQ(server("CLIENT SETINFO LIB-NAME x"), ok);
-  EXPECT_EQ(server("CLIENT LIST"), bulk("all"));
-  EXPECT_EQ(server("CLIENT INFO"), bulk("one"));
+  const kv::Session other{.id = 8, .name = "eve", .address = "1.2.3.4:6"};
+  server.executor.sessions = {{7, &server.session}, {8, &other}};
+  const std::string bob = "id=7 addr=1.2.3.4:5 name=bob resp=2\n";
+  EXPECT_EQ(server("CLIENT LIST"), bulk(bob + "id=8 addr=1.2.3.4:6 name=eve resp=2\n"));
+  EXPECT_EQ(server("CLIENT INFO"), bulk(bob));
   EXPECT_EQ(server("CLIENT FOO"), "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n");
   EXPECT_EQ(server("RESET"), "+RESET\r\n");
   EXPECT_EQ(server.session.name, "");
@@ -114,14 +111,22 @@ TEST(KvCommands, answer_what_concerns_the_connection) {
 
 TEST(KvCommands, answer_what_concerns_the_server) {
   Server server;
-  EXPECT_EQ(server("INFO"), bulk("sections:0"));
-  EXPECT_EQ(server("INFO stats memory"), bulk("sections:2"));
+  const std::string stats = "# Stats\r\na:1\r\n\r\n", memory = "# Memory\r\nb:2\r\n\r\n";
+  for (const char* all : {"INFO", "INFO all", "INFO x DEFAULT", "INFO everything"}) {
+    EXPECT_EQ(server(all), bulk(stats + memory + "# Other\r\nc:3\r\n\r\n")) << all;
+  }
+  EXPECT_EQ(server("INFO memory STATS"), bulk(stats + memory));
+  EXPECT_EQ(server("INFO nothing"), bulk(""));
   EXPECT_EQ(server("CONFIG GET save"), "*2\r\n$4\r\nsave\r\n$0\r\n\r\n");
   EXPECT_EQ(server("CONFIG GET A*only S[a]ve"),
             "*4\r\n" + bulk("appendonly") + bulk("yes") + bulk("save") + bulk(""));
   EXPECT_EQ(server("CONFIG GET nothing"), "*0\r\n");
   EXPECT_EQ(server("CONFIG GET"), wrong_number("config|get"));
   EXPECT_EQ(server("CONFIG SET save x"), "-ERR unknown subcommand 'SET'. Try CONFIG HELP.\r\n");
+  server("MGET a b");
+  EXPECT_EQ(server.executor.statistics.misses, 2U);
+  EXPECT_EQ(server("CONFIG RESETSTAT"), ok);
+  EXPECT_EQ(server.executor.statistics.misses, 0U);
   EXPECT_EQ(server("COMMAND DOCS"), "*0\r\n");
   EXPECT_NE(server("COMMAND COUNT"), ":0\r\n");
   EXPECT_EQ(server("QUIT"), ok);
@@ -405,7 +410,7 @@ RC_GTEST_PROP(KvStore, walk_meets_every_item_that_stays, ()) {
                         });
     for (std::size_t i : *rc::gen::container<std::vector<std::size_t>>(index)) {
       if (staying.contains(i)) continue;
-      if (!store.erase(kv::KeyView(names[i]), 0)) insert(i);
+      if (!store.erase(store.find(kv::KeyView(names[i]), 0))) insert(i);
     }
     RC_ASSERT(store.check_invariants());
   } while (cursor != 0);
@@ -440,10 +445,11 @@ TEST(KvStore, sweep_removes_what_has_expired_and_nothing_else) {
   }
   std::size_t removed = 0;
   for (;;) {
-    kv::Store::Swept swept = store.sweep(50, 100);
-    EXPECT_LE(swept.removed, 60U);
-    removed += swept.removed;
-    if (swept.round_done) break;
+    const std::size_t before = store.size();
+    const bool round_done = store.sweep(50, 100);
+    EXPECT_LE(before - store.size(), 60U);
+    removed += before - store.size();
+    if (round_done) break;
   }
   EXPECT_EQ(removed, 1000U);
   EXPECT_EQ(store.size(), 2000U);

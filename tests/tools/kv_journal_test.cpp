@@ -87,7 +87,11 @@ struct Server {
 
   std::string operator()(std::vector<std::string_view> words) {
     std::string out;
-    executor.execute(words, session, 1'000'000, out);
+    try {
+      executor.execute(words, session, 1'000'000, out);
+    } catch (const kv::Refused& refused) {
+      kv::put_error(out, refused.text);
+    }
     return out;
   }
   std::string set(std::string_view key) { return (*this)({"SET", key, "v"}); }
@@ -106,7 +110,7 @@ struct Server {
   kv::Store store;
   hl::PriorityLock keys{"keys"};
   kv::Executor executor{store, nullptr, {}};
-  kv::Journal journal{options, executor, store, keys, std::make_unique<FailingForcing>(disk)};
+  kv::Journal journal{options, executor, keys, std::make_unique<FailingForcing>(disk)};
   kv::Session session;
 };
 
@@ -115,7 +119,6 @@ std::string keys_in_file(const demo::ScratchDir& dir) {
   std::map<std::string, int> keys;
   kv::load_log(dir.path() / "appendonly.heirloop", [&](kv::Args args) {
     keys[std::string(args[1])] = 1;
-    return std::string();
   });
   std::string names;
   for (const auto& [name, one] : keys) names += name + " ";

@@ -7,8 +7,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -19,9 +21,8 @@ namespace tools::resp {
 /// The words of a request: the command's name and its arguments.
 using Args = std::span<const std::string_view>;
 
-/// The 64-bit integer that `text` spells the way Redis takes it: no sign but a minus, no leading zero, no
-/// space.
-inline bool parse_integer(std::string_view text, std::int64_t& value) {
+/// The integer that `text` spells the way Redis takes it: no sign but a minus, no leading zero, no space.
+inline bool parse_integer(std::string_view text, std::integral auto& value) {
   const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
   if (digits.empty() || (digits[0] == '0' && text.size() > 1)) return false;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -52,16 +53,14 @@ inline void put_bulk(std::string& out, std::string_view bytes) {
   put_line(out, '$', static_cast<std::int64_t>(bytes.size()));
   out.append(bytes).append("\r\n", 2);
 }
-/// Its decimal digits.
-inline void put_bulk(std::string& out, std::int64_t value) {
-  const fmt::format_int digits(value);
-  put_bulk(out, std::string_view(digits.data(), digits.size()));
-}
 inline void put_null(std::string& out) { out += "$-1\r\n"; }
 /// An array of bulks; a request has this form.
 inline void put_bulks(std::string& out, Args words) {
   put_array(out, words.size());
   for (const std::string_view word : words) put_bulk(out, word);
+}
+inline void put_bulks(std::string& out, std::initializer_list<std::string_view> words) {
+  put_bulks(out, Args(words.begin(), words.size()));
 }
 
 /// The length of the simple string, error, integer or bulk string that `bytes` begin with; 0 while it is not

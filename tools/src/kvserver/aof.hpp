@@ -28,12 +28,10 @@
 
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
-#include <optional>
-#include <stdexcept>
 #include <system_error>
 
 namespace kv {
@@ -78,17 +76,10 @@ inline bool read_header(std::string_view header, std::uint64_t& size, std::uint6
 
 /// Whether `bytes`, fewer than a header has, can be the beginning of one.
 inline bool begins_header(std::string_view bytes) {
-  return std::equal(bytes.begin(), bytes.end(), header_shape.begin(), [](char c, char shape) {
+  return std::ranges::equal(bytes, header_shape.substr(0, bytes.size()), [](char c, char shape) {
     const bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
     return shape >= 'A' && shape <= 'Z' ? is_digit : c == shape;
   });
-}
-
-/// Fills in the header of the frame that begins at `at` and ends `bytes`; without commands it is no frame.
-inline void close(std::string& bytes, std::size_t at) {
-  const std::string_view commands = std::string_view(bytes).substr(at + header_size);
-  if (commands.empty()) return bytes.resize(at);
-  put_header(bytes.data() + at, commands.size(), checksum(commands));
 }
 
 }  // namespace frame
@@ -96,12 +87,10 @@ inline void close(std::string& bytes, std::size_t at) {
 /// A file to be read. Without a file it is empty. Errors: std::system_error with the path.
 class Reader {
  public:
-  explicit Reader(const std::string& path)
-      : path_(path), file_(std::fopen(path.c_str(), "rbe"), &std::fclose) {
-    if (!file_ && errno == ENOENT) return;
+  explicit Reader(const std::string& path) : path_(path), file_(path, std::ios::binary) {
     std::error_code error(file_ ? 0 : errno, std::generic_category());
-    if (!error) size_ = std::filesystem::file_size(path, error);
-    if (error) fail(error);
+    if (file_) size_ = std::filesystem::file_size(path, error);
+    if (error && error != std::errc::no_such_file_or_directory) fail(error);
   }
 
   std::uint64_t size() const { return size_; }
@@ -110,8 +99,8 @@ class Reader {
   std::string_view read(std::uint64_t at, std::size_t size) {
     bytes_.resize(size);
     errno = EIO;  // stays, if the file got shorter
-    if (size > 0 && (::fseeko(file_.get(), static_cast<off_t>(at), SEEK_SET) != 0 ||
-                     std::fread(bytes_.data(), size, 1, file_.get()) != 1)) {
+    if (size > 0 && !file_.seekg(static_cast<std::streamoff>(at))
+                         .read(bytes_.data(), static_cast<std::streamsize>(size))) {
       fail({errno, std::generic_category()});
     }
     return bytes_;
@@ -131,81 +120,70 @@ class Reader {
   [[noreturn]] void fail(std::error_code error) { throw std::system_error(error, "cannot read " + path_); }
 
   std::string path_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+  std::ifstream file_;
   std::uint64_t size_ = 0;
   std::string bytes_;  // read last
 };
 
 /// The file is not one of ours, or is damaged; what() names it, the byte, and what to do.
-class DamagedLog : public std::runtime_error {
- public:
-  DamagedLog(const std::string& path, std::uint64_t offset, std::string_view what)
+struct DamagedLog : std::runtime_error {
+  DamagedLog(const std::string& path, std::uint64_t at, std::string_view what)
       : std::runtime_error(
             fmt::format("{0}: damaged at byte {1}: {2}. To go on with what lies before: truncate -s {1} {0}",
-                        path, offset, what)),
-        offset_(offset) {}
-  std::uint64_t offset() const { return offset_; }
-
- private:
-  std::uint64_t offset_;
+                        path, at, what)),
+        offset(at) {}
+  std::uint64_t offset;
 };
 
 struct Loaded {
-  std::uint64_t records = 0;
   std::uint64_t valid_bytes = 0;  // 0: a new file
   std::uint64_t torn_bytes = 0;   // behind them: to be cut off before anything is appended
 };
 
-/// Reads the file and gives `apply` every command in it; `apply` answers with the text of an error, or
-/// nothing. A file that does not exist is empty. Errors: DamagedLog; std::system_error with the path. Blocks:
+/// Reads the file and gives `apply` every command in it; `apply` throws Refused for what it can't carry out.
+/// A file that does not exist is empty. Errors: DamagedLog; std::system_error with the path. Blocks:
 /// for use before the loop serves. Memory: one frame.
-inline Loaded load_log(const std::string& path, const std::function<std::string(Args)>& apply) {
+inline Loaded load_log(const std::string& path, const std::function<void(Args)>& apply) {
   Reader file(path);
   const std::uint64_t end = file.written_size();
-  Loaded loaded{.torn_bytes = file.size()};
   const std::string_view first = file.read(0, std::min<std::uint64_t>(end, frame::first_line.size()));
-  if (!frame::first_line.starts_with(first)) {
-    throw DamagedLog(path, 0, "not an append-only file of kvserver");
-  }
-  if (first.size() < frame::first_line.size()) return loaded;
+  const bool is_ours = frame::first_line.starts_with(first);
+  if (!is_ours) throw DamagedLog(path, 0, "not an append-only file of kvserver");
+  if (first.size() < frame::first_line.size()) return {0, file.size()};
 
   Parser parser;
   for (std::uint64_t at = frame::first_line.size();;) {
-    loaded.valid_bytes = at;
-    loaded.torn_bytes = file.size() - at;
+    const Loaded before{at, file.size() - at};
     const std::string_view header = file.read(at, std::min<std::uint64_t>(end - at, frame::header_size));
     const bool whole = header.size() == frame::header_size;
     std::uint64_t size = 0, sum = 0;
     if (whole ? !frame::read_header(header, size, sum) : !frame::begins_header(header)) {
       throw DamagedLog(path, at, "not the header of a record");
     }
-    if (!whole || end - at - frame::header_size < size) return loaded;
+    if (!whole || end - at - frame::header_size < size) return before;
     at += frame::header_size;
     std::string_view commands = file.read(at, size);
     if (frame::checksum(commands) != sum) {
-      throw DamagedLog(path, loaded.valid_bytes, "a record with a wrong checksum");
+      throw DamagedLog(path, before.valid_bytes, "a record with a wrong checksum");
     }
     while (!commands.empty()) {
-      const Parser::Result result = parser.parse(commands);
-      const bool is_command = result.status == Parser::Status::request;
-      const std::string error = is_command ? apply(parser.args()) : "no command";
-      if (!error.empty()) throw DamagedLog(path, at, error);
-      commands.remove_prefix(result.consumed);
-      at += result.consumed;
-      ++loaded.records;
+      const std::size_t size_before = commands.size();
+      try {
+        if (!parser.parse(commands)) throw Refused{"no command"};
+        apply(parser.args());
+      } catch (const Refused& refused) {
+        throw DamagedLog(path, at, refused.text);
+      }
+      at += size_before - commands.size();
     }
   }
 }
 
 /// Appends the command that gives a key its value and its deadline, or none.
-inline void put_set(std::string& out, std::string_view key, std::string_view value,
-                    std::int64_t deadline_ms) {
-  out += deadline_ms == no_deadline ? "*3\r\n$3\r\nSET\r\n" : "*5\r\n$3\r\nSET\r\n";
-  put_bulk(out, key);
-  put_bulk(out, value);
-  if (deadline_ms == no_deadline) return;
-  out += "$4\r\nPXAT\r\n";
-  put_bulk(out, deadline_ms);
+inline void put_set(std::string& out, const Store::Item& item) {
+  const auto& [key, value] = item;
+  if (!value.has_deadline()) return put_bulks(out, {"SET", key.name, value.data});
+  put_bulks(out, {"SET", key.name, value.data, "PXAT", std::to_string(value.deadline_ms)});
 }
 
 /// The records on their way to the file, and the rewrite.
@@ -230,73 +208,69 @@ class Log {
     if (bytes_.size() == open_at_) bytes_.append(frame::header_size, ' ');
     return bytes_;
   }
-  bool pending() const { return !bytes_.empty(); }
   /// How many commands were appended so far.
   std::uint64_t commands() const { return commands_; }
   /// Swaps into `bytes` what is to be appended to the file, in whole frames; what was there before is dropped
   /// and its memory used again.
   void take(std::string& bytes) {
+    constexpr std::size_t kept_room = 4 << 20;  // of memory that is used again
     seal();
-    hand_over(bytes_, bytes);
+    if (bytes.capacity() > kept_room) bytes = std::string();
+    bytes.clear();
+    bytes.swap(bytes_);
     open_at_ = 0;
   }
 
-  bool rewriting() const { return rewritten_.has_value(); }
+  bool rewriting() const { return fresh_ != nullptr; }
   /// Begins to fill the new file, from its first byte.
   void begin_rewrite() {
     seal();
-    rewritten_ = frame::first_line;
+    fresh_ = std::make_unique<Log>(true);
     cursor_ = 0;
   }
   /// Adds some keys; whether all are in. The budget counts buckets, keys, and 256 bytes of a value as one.
   bool rewrite(Store& store, std::size_t budget, std::int64_t now_ms) {
     seal();  // records that were made before this moment come before it in the new file
-    const std::size_t frame_at = rewritten_->size();
-    rewritten_->append(frame::header_size, ' ');
     cursor_ = store.walk(cursor_, budget, Store::Which::all, [&](const Store::Item& item) -> std::size_t {
-      const auto& [key, value] = item;
-      if (value.deadline_ms > now_ms) put_set(*rewritten_, key.name, value.data, value.deadline_ms);
-      return 1 + value.data.size() / 256;
+      if (item.second.deadline_ms > now_ms) put_set(fresh_->records(), item);
+      return 1 + item.second.data.size() / 256;
     });
-    frame::close(*rewritten_, frame_at);
     return cursor_ == 0;
   }
   /// As take(), for the new file.
   void take_rewritten(std::string& bytes) {
     seal();
-    hand_over(*rewritten_, bytes);
+    fresh_->take(bytes);
   }
   /// From now on there is only the new file: to be called right after it got the old one's name, with what
   /// was taken for either written and with no suspension in between. What waited for the old file is dropped,
   /// the new file has it or gets it by take().
   void switch_over() {
-    seal();
-    bytes_.swap(*rewritten_);
+    take_rewritten(bytes_);
     open_at_ = bytes_.size();
-    rewritten_.reset();
+    fresh_.reset();
   }
   /// There is only the old file again.
-  void abort_rewrite() { rewritten_.reset(); }
+  void abort_rewrite() { fresh_.reset(); }
 
  private:
+  /// Closes the open frame, and adds it to the new file.
   void seal() {
     if (bytes_.size() == open_at_) return;
-    frame::close(bytes_, open_at_);
-    if (rewritten_) rewritten_->append(bytes_, open_at_);
+    const std::string_view frame = std::string_view(bytes_).substr(open_at_);
+    const std::string_view commands = frame.substr(frame::header_size);
+    frame::put_header(bytes_.data() + open_at_, commands.size(), frame::checksum(commands));
     open_at_ = bytes_.size();
-  }
-
-  static void hand_over(std::string& from, std::string& to) {
-    constexpr std::size_t kept_room = 4 << 20;  // of memory that is used again
-    if (to.capacity() > kept_room) to = std::string();
-    to.clear();
-    to.swap(from);
+    if (!fresh_) return;
+    fresh_->seal();
+    fresh_->bytes_ += frame;
+    fresh_->open_at_ = fresh_->bytes_.size();
   }
 
   std::string bytes_;  // closed frames and one open
   std::uint64_t commands_ = 0;
-  std::size_t open_at_ = 0;               // where that begins; bytes_.size() when there is none
-  std::optional<std::string> rewritten_;  // closed frames for the new file, during a rewrite
+  std::size_t open_at_ = 0;     // where that begins; bytes_.size() when there is none
+  std::unique_ptr<Log> fresh_;  // what goes to the new file, during a rewrite
   Store::Cursor cursor_ = 0;
 };
 

@@ -44,25 +44,23 @@ class Journal {
  public:
   /// Reads the file in `options.dir` into the executor, which records here from then on; cuts off a torn end
   /// with a warning. Blocks: for use before the loop serves. Errors: DamagedLog, std::system_error.
-  Journal(const Options& options, Executor& executor, Store& store, hl::PriorityLock& keys,
+  Journal(const Options& options, Executor& executor, hl::PriorityLock& keys,
           std::unique_ptr<Forcing> forcing = std::make_unique<Forcing>())
-      : options_(options), executor_(executor), store_(store), keys_(keys), forcing_(std::move(forcing)) {
+      : options_(options), executor_(executor), keys_(keys), forcing_(std::move(forcing)) {
     dir_.reset(::opendir(options.dir.c_str()));
     if (!dir_) fail("can't use --dir " + options.dir);
-    if (::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) != 0) {
-      fail("--dir " + options.dir + " is in use by another kvserver");
-    }
-    const Loaded loaded = load_log(path_, [&](Args args) { return executor.replay(args); });
+    const bool is_ours = ::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) == 0;
+    if (!is_ours) fail("--dir " + options.dir + " is in use by another kvserver");
+    const Loaded loaded = load_log(path_, [&](Args args) { executor.replay(args); });
     if (loaded.torn_bytes > 0) {
       spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off",
                    path_, loaded.torn_bytes, loaded.valid_bytes);
-      if (::truncate(path_.c_str(), static_cast<off_t>(loaded.valid_bytes)) != 0) {
-        fail("can't cut the end off " + path_);
-      }
+      const bool is_cut = ::truncate(path_.c_str(), static_cast<off_t>(loaded.valid_bytes)) == 0;
+      if (!is_cut) fail("can't cut the end off " + path_);
     }
     log_ = Log(loaded.valid_bytes == 0);
     file_bytes_ = rewritten_bytes_ = loaded.valid_bytes;
-    executor.record_to(&log_);
+    executor.log = &log_;
   }
 
   /// Opens the file for appending and starts the writer.
@@ -129,16 +127,14 @@ class Journal {
   }
 
   void force_names() {
-    if (!forcing_->names(::dirfd(dir_.get()))) {
-      fail("can't force the names in " + options_.dir + " to the disk");
-    }
+    const bool is_done = forcing_->names(::dirfd(dir_.get()));
+    if (!is_done) fail("can't force the names in " + options_.dir + " to the disk");
   }
 
   hl::Coro<void> write_for_ever() {
-    const auto told = [this]() -> hl::Coro<void> { co_await work_.wait(); };
     auto next_force = hl::loop_time() + 1s;
     while (!stopping_) {
-      co_await hl::move_on_after(gather_time, told);
+      co_await hl::move_on_after(gather_time, [this]() -> hl::Coro<void> { co_await work_.wait(); });
       work_.clear();
       const bool second_over = hl::loop_time() >= next_force;
       if (second_over) next_force = hl::loop_time() + 1s;
@@ -168,15 +164,14 @@ class Journal {
   hl::Coro<void> append_batch(bool force) {
     if (batch_.empty()) {
       in_batch_ = recorded();
-      if (log_.pending()) log_.take(batch_);
+      log_.take(batch_);
     }
-    if (!batch_.empty()) co_await file_.append(batch_);
+    co_await file_.append(batch_);
     file_bytes_ += batch_.size();
     batch_.clear();
     if (!force) co_return;
-    const std::uint64_t forced = in_batch_;
     co_await forcing_->data(file_);
-    if (!failing()) durable_ = forced;
+    if (!failing()) durable_ = in_batch_;
   }
 
   void failed(const std::string& why) {
@@ -198,7 +193,7 @@ class Journal {
       std::string chunk;
       for (bool all = false; !all;) {  // the keys as they are, a few at a time; requests come in between
         auto held = co_await keys_.acquire();
-        all = log_.rewrite(store_, rewrite_budget, unix_time_ms());
+        all = log_.rewrite(executor_.store, rewrite_budget, unix_time_ms());
         held.release();
         log_.take_rewritten(chunk);
         co_await fresh.append(chunk);
@@ -241,7 +236,6 @@ class Journal {
 
   const Options& options_;
   Executor& executor_;
-  Store& store_;
   hl::PriorityLock& keys_;
   const std::unique_ptr<Forcing> forcing_;
   const std::string path_ = options_.dir + "/appendonly.heirloop";
@@ -250,10 +244,8 @@ class Journal {
 
   hl::File file_;
   hl::PriorityLock file_lock_{"append-only file"};
-  hl::Event work_{"work for the journal"};
-  hl::Event progress_{"progress of the journal"};
-  hl::PriorityTask<void> writer_;
-  hl::PriorityTask<void> rewriter_;
+  hl::Event work_{"work for the journal"}, progress_{"progress of the journal"};
+  hl::PriorityTask<void> writer_, rewriter_;
   std::string batch_;           // taken from the log and not yet in the file
   std::uint64_t in_batch_ = 0;  // commands in the batch or in the file
   std::uint64_t durable_ = 0;   // of these, on the disk

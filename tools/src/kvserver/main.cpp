@@ -41,11 +41,16 @@ void parse(CLI::App& app, int argc, char** argv, kv::Options& options) {
   add("--flood", options.flood, "Synthetic NORMAL tasks that come in bursts", count);
   app.parse(argc, argv);
   options.append_only = append_only == "yes";
-  options.sync = static_cast<kv::Sync>(std::find(kv::sync_names.begin(), kv::sync_names.end(), sync) -
-                                       kv::sync_names.begin());
+  options.sync = static_cast<kv::Sync>(std::ranges::find(kv::sync_names, sync) - kv::sync_names.begin());
   options.runtime.policy = heirloop::policy_from_name(policy);
   options.runtime.age_unit =
       std::chrono::nanoseconds(std::max<std::int64_t>(1, static_cast<std::int64_t>(age_unit_ms * 1e6)));
+  // Beside the command line, what redis-benchmark and clients look for.
+  options.config = {{"save", ""}, {"maxmemory", "0"}, {"databases", "1"}};
+  options.config.emplace_back("inheritance", options.runtime.inheritance ? "yes" : "no");
+  for (const CLI::Option* option : app.get_options()) {
+    options.config.emplace_back(option->get_single_name(), option->as<std::string>());
+  }
 }
 
 }  // namespace

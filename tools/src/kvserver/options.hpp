@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace kv {
 
@@ -19,13 +21,13 @@ struct Options {
   std::uint32_t max_clients = 10000;
   bool append_only = true;
   Sync sync = Sync::everysec;
-  std::uint64_t rewrite_min_bytes =
-      64U << 20;  ///< the log is rewritten when it is this long and twice its last size
+  std::uint64_t rewrite_min_bytes = 64U << 20;  ///< for a rewrite of the log by itself
   heirloop::RuntimeOptions runtime;
   std::uint32_t housekeeping = 0;     ///< synthetic LOW tasks that are always ready
   std::uint32_t step_us = 50;         ///< what each of their steps computes
   std::uint32_t hold_lock_steps = 0;  ///< one more, which holds the keyspace lock through so many steps
   std::uint32_t flood = 0;            ///< NORMAL tasks that come in bursts beside it
+  std::vector<std::pair<std::string, std::string>> config;  ///< what CONFIG GET shows of all that
 };
 
 }  // namespace kv

@@ -26,13 +26,17 @@ inline char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c
 
 /// Whether two words are the same but for case.
 inline bool same_word(std::string_view left, std::string_view right) {
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
-                    [](char a, char b) { return to_lower(a) == to_lower(b); });
+  return std::ranges::equal(left, right, {}, to_lower, to_lower);
 }
 
 inline bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::any_of(words.begin(), words.end(), [&](auto each) { return same_word(word, each); });
+  return std::ranges::any_of(words, [&](std::string_view each) { return same_word(word, each); });
 }
+
+/// What can't be carried out: the text of the error reply, without the dash.
+struct Refused {
+  std::string text;
+};
 
 /// Cuts the bytes of a connection into requests.
 class Parser {
@@ -41,40 +45,31 @@ class Parser {
   static constexpr std::int64_t max_bulk = 512 * 1024 * 1024;  // bytes of one argument
   static constexpr std::size_t max_inline = 64 * 1024;         // bytes of an inline request
 
-  enum class Status : std::uint8_t { need_more, request, error };
-  struct Result {
-    Status status;
-    std::size_t consumed;
-  };
-
-  /// Reads one request from `input`, the bytes not yet consumed. Whatever the answer, the caller then drops
-  /// the first `consumed` bytes; on `need_more` it calls again when more have come behind the rest, which may
-  /// have been moved. Empty requests are skipped. After `error` the connection can only be closed. Cost:
-  /// O(new bytes), for a bulk O(1).
-  Result parse(std::string_view input) {
-    for (std::size_t skipped = 0;;) {
-      const std::string_view rest = input.substr(skipped);
-      if (rest.empty()) return {Status::need_more, skipped};
-      const bool is_array = rest.front() == '*';
-      const bool whole = is_array ? parse_array(rest) : parse_inline(rest);
-      if (!whole) return {error_.empty() ? Status::need_more : Status::error, skipped};
-      skipped += std::exchange(at_, 0);
+  /// Cuts the next request off the front of `input`, the bytes not yet consumed: its words are args() then.
+  /// False while none is whole: to be called again when more have come behind the rest, which may have been
+  /// moved. Empty requests are skipped. Errors: Refused; the connection can only be closed then. Cost: O(new
+  /// bytes), for a bulk O(1).
+  bool parse(std::string_view& input) {
+    while (!input.empty()) {
+      const bool is_array = input.front() == '*';
+      const bool whole = is_array ? parse_array(input) : parse_inline(input);
+      if (!whole) return false;
+      const char* base = is_array ? input.data() : unquoted_.data();
+      input.remove_prefix(std::exchange(at_, 0));
       if (parts_.empty()) continue;
 
       if (args_.capacity() > many_args && parts_.size() <= many_args) args_ = {};
       args_.clear();
-      const char* base = is_array ? rest.data() : unquoted_.data();
       for (const Part part : parts_) args_.emplace_back(base + part.at, part.size);
       if (parts_.capacity() > many_args) parts_ = {};
-      return {Status::request, skipped};
+      return true;
     }
+    return false;
   }
 
   /// The words of the last request, as long as the bytes given to parse() stay and parse() is not called
   /// again.
   Args args() const { return args_; }
-  /// The text of the error reply, without the dash.
-  const std::string& error() const { return error_; }
 
  private:
   struct Part {
@@ -84,8 +79,7 @@ class Parser {
   static constexpr std::size_t max_length_digits = 20;
   static constexpr std::size_t many_args = 1024;  // room for more is given back
 
-  // Each of these says whether what it reads is whole. If it is not, more bytes are needed or there is an
-  // error.
+  // Each of these says whether what it reads is whole.
 
   bool parse_array(std::string_view input) {
     if (at_ == 0) {
@@ -94,13 +88,13 @@ class Parser {
     }
     for (; missing_ > 0; --missing_) {
       if (at_ == input.size()) return false;
-      if (input[at_] != '$') return fail(fmt::format("expected '$', got '{}'", input[at_]));
+      if (input[at_] != '$') fail(fmt::format("expected '$', got '{}'", input[at_]));
       std::size_t at = at_;
       std::int64_t length;
       if (!parse_length(input, at, length, 0, max_bulk, "invalid bulk length")) return false;
       const auto size = static_cast<std::size_t>(length);
       if (input.size() - at < size + 2) return false;
-      if (input.substr(at + size, 2) != "\r\n") return fail("expected a line break after a bulk");
+      if (input.substr(at + size, 2) != "\r\n") fail("expected a line break after a bulk");
       parts_.push_back({at, size});
       at_ = at + size + 2;
     }
@@ -114,7 +108,7 @@ class Parser {
     const std::size_t end = std::min(line.find('\r'), line.size());
     if (end <= max_length_digits && end + 1 >= line.size()) return false;
     const bool is_number = end <= max_length_digits && parse_integer(line.substr(0, end), length);
-    if (!is_number || line[end + 1] != '\n' || length < smallest || length > largest) return fail(what);
+    if (!is_number || line[end + 1] != '\n' || length < smallest || length > largest) fail(what);
     at += 1 + end + 2;
     return true;
   }
@@ -122,8 +116,9 @@ class Parser {
   bool parse_inline(std::string_view input) {
     const std::size_t end = input.substr(0, max_inline + 1).find('\n', at_);
     at_ = std::min(end, input.size() - 1) + 1;
-    if (end == input.npos) return at_ > max_inline && fail("too big inline request");
-    return split(input.substr(0, end)) || fail("unbalanced quotes in request");
+    if (end == input.npos && at_ > max_inline) fail("too big inline request");
+    if (end != input.npos && !split(input.substr(0, end))) fail("unbalanced quotes in request");
+    return end != input.npos;
   }
 
   /// Cuts an inline request into words: "..." with escapes, '...' with \' alone; a closing quote ends its
@@ -168,9 +163,8 @@ class Parser {
     return letter == letters.npos ? c : meanings[letter];
   }
 
-  bool fail(std::string_view text) {
-    error_ = fmt::format("ERR Protocol error: {}", text);
-    return false;
+  [[noreturn]] static void fail(std::string_view text) {
+    throw Refused{fmt::format("ERR Protocol error: {}", text)};
   }
 
   std::size_t at_ = 0;        // of this request's bytes, those read
@@ -178,7 +172,6 @@ class Parser {
   std::vector<Part> parts_;   // places, for the bytes may move between two calls
   std::string unquoted_;      // the words of an inline request
   std::vector<std::string_view> args_;
-  std::string error_;
 };
 
 }  // namespace kv

@@ -9,17 +9,14 @@
 // 1. A key lies in the map of its hash, and the hash that is kept with it is that of its name.
 // 2. size() is the number of keys in all maps; a map's `with_deadline` the number of its keys that have one.
 //
-// A key whose deadline has passed is not there for find() and erase(), which remove it as they meet it;
-// size() and walk() still see it. All times are milliseconds since 1970.
+// A key whose deadline has passed is not there for find(), which removes it as it meets it; size() and walk()
+// still see it. All times are milliseconds since 1970.
 #pragma once
 
 #include <algorithm>
-#include <cassert>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,9 +40,9 @@ struct Key {
 
 /// A key to look up, with its hash.
 struct KeyView {
+  KeyView() = default;
   explicit KeyView(std::string_view key) : hash(std::hash<std::string_view>()(key)), name(key) {}
-  explicit KeyView(const Key& key) : hash(key.hash), name(key.name) {}
-  std::size_t hash;
+  std::size_t hash = 0;
   std::string_view name;
 };
 
@@ -64,20 +61,18 @@ class Store {
 
   /// The item of `key`, or null; valid until it is erased. Cost: O(1).
   Item* find(const KeyView& key, std::int64_t now_ms) {
-    Shard& shard = shard_of(key.hash);
-    const auto at = shard.items.find(key);
-    if (at == shard.items.end()) return nullptr;
+    Map& items = shard_of(key.hash).items;
+    const auto at = items.find(key);
+    if (at == items.end()) return nullptr;
     if (at->second.deadline_ms > now_ms) return &*at;
-    erase(shard, at);
+    erase(&*at);
     return nullptr;
   }
 
   /// Adds `key`, which must not be there, with an empty value. Cost: O(1), at times O(size() / 4,096).
   Item& insert(const KeyView& key) {
-    auto [at, added] = shard_of(key.hash).items.emplace(Key{key.hash, std::string(key.name)}, Value());
-    assert(added);
     ++size_;
-    return *at;
+    return *shard_of(key.hash).items.emplace(Key{key.hash, std::string(key.name)}, Value()).first;
   }
 
   /// Gives `key`, which find() has just found as `item` or not, its value and deadline.
@@ -98,18 +93,22 @@ class Store {
     count += item.second.has_deadline();
   }
 
-  /// Whether `key` was there.
-  bool erase(const KeyView& key, std::int64_t now_ms) {
-    const bool found = find(key, now_ms) != nullptr;
-    if (found) erase(shard_of(key.hash), shard_of(key.hash).items.find(key));
-    return found;
+  /// Whether there is an item to erase.
+  bool erase(const Item* item) {
+    if (item == nullptr) return false;
+    Shard& shard = shard_of(item->first.hash);
+    shard.with_deadline -= item->second.has_deadline();
+    shard.items.erase(item->first);
+    --size_;
+    return true;
   }
 
-  /// Removes all keys; where they are many, later calls of sweep() free them.
+  /// Removes all keys; later calls of sweep() free them.
   void clear() {
-    auto all = std::exchange(shards_, std::vector<Shard>(shard_count));
-    const bool many = std::exchange(size_, 0) > shard_count;
-    if (many) std::move(all.begin(), all.end(), std::back_inserter(cleared_));
+    for (Shard& shard : std::exchange(shards_, std::vector<Shard>(shard_count))) {
+      if (!shard.items.empty()) cleared_.push_back(std::move(shard.items));
+    }
+    size_ = 0;
   }
 
   std::size_t size() const { return size_; }
@@ -126,15 +125,12 @@ class Store {
   /// twice. `visit` must not insert or erase.
   template <class Visit>
   Cursor walk(Cursor from, std::size_t budget, Which which, Visit&& visit) {
-    auto spend = [&](std::size_t cost) { budget -= std::min(budget, cost); };
-    std::uint64_t shard_at = from >> (2 * bucket_bits);
-    std::uint64_t bucket = from >> bucket_bits & bucket_mask;
-    for (std::size_t buckets = from & bucket_mask; budget > 0 && shard_at < shard_count;
-         ++shard_at, bucket = 0) {
+    const auto spend = [&](std::size_t cost) { budget -= std::min(budget, cost); };
+    std::uint64_t shard_at = from >> (2 * bucket_bits), bucket = from >> bucket_bits & bucket_mask;
+    for (auto buckets = from & bucket_mask; budget > 0 && shard_at < shard_count; ++shard_at, bucket = 0) {
       Shard& shard = shards_[shard_at];
       // A map that has grown has other buckets: begin it again.
-      if (buckets != shard.items.bucket_count()) bucket = 0;
-      buckets = shard.items.bucket_count();
+      if (std::exchange(buckets, shard.items.bucket_count()) != shard.items.bucket_count()) bucket = 0;
       if (which == Which::all ? shard.items.empty() : shard.with_deadline == 0) {
         spend(1);
         continue;
@@ -148,25 +144,22 @@ class Store {
     return shard_at % shard_count << 2 * bucket_bits;
   }
 
-  struct Swept {
-    std::size_t removed;
-    bool round_done;  // nothing is left to free, and the next call begins at the first key
-  };
-  /// Removes what has expired, and frees what clear() left, going on where the last call stopped. Cost:
-  /// O(budget), which counts as in walk().
-  Swept sweep(std::size_t budget, std::int64_t now_ms) {
+  /// Removes what has expired, and frees what clear() left, going on where the last call stopped; whether a
+  /// round is done: nothing is left to free, and the next call begins at the first key. Cost: O(budget),
+  /// which counts as in walk().
+  bool sweep(std::size_t budget, std::int64_t now_ms) {
     for (; budget > 0 && !cleared_.empty(); --budget) {
-      Map& items = cleared_.back().items;
-      if (!items.empty()) items.erase(items.begin());
+      Map& items = cleared_.back();
+      items.erase(items.begin());
       if (items.empty()) cleared_.pop_back();
     }
     expired_.clear();
     swept_to_ = walk(swept_to_, budget, Which::with_deadline, [&](const Item& item) -> std::size_t {
-      if (item.second.deadline_ms <= now_ms) expired_.push_back(&item.first);
+      if (item.second.deadline_ms <= now_ms) expired_.push_back(&item);
       return 1;
     });
-    for (const Key* key : expired_) find(KeyView(*key), now_ms);  // which removes them
-    return {expired_.size(), swept_to_ == 0 && cleared_.empty()};
+    for (const Item* item : expired_) erase(item);
+    return swept_to_ == 0 && cleared_.empty();
   }
 
   bool check_invariants() const {
@@ -202,17 +195,12 @@ class Store {
   static constexpr std::uint64_t bucket_mask = (std::uint64_t{1} << bucket_bits) - 1;
 
   Shard& shard_of(std::size_t hash) { return shards_[hash >> (64 - shard_bits)]; }
-  void erase(Shard& shard, Map::iterator at) {
-    shard.with_deadline -= at->second.has_deadline();
-    shard.items.erase(at);
-    --size_;
-  }
 
   std::vector<Shard> shards_ = std::vector<Shard>(shard_count);
   std::size_t size_ = 0;
-  std::vector<Shard> cleared_;
+  std::vector<Map> cleared_;  // each with something to free
   Cursor swept_to_ = 0;
-  std::vector<const Key*> expired_;  // of one call of sweep()
+  std::vector<const Item*> expired_;  // of one call of sweep()
 };
 
 }  // namespace kv
