@@ -53,12 +53,11 @@ class FailingForcing final : public kv::Forcing {
     co_await file.fdatasync();
     if (!is_fresh) ++disk_.forced;
   }
-  bool names(int directory) noexcept override {
+  void names(const std::string& path, int directory) override {
     if (const auto call = std::exchange(disk_.before_names, nullptr)) call();
-    if (disk_.names_fail == 0) return Forcing::names(directory);
+    if (disk_.names_fail == 0) return Forcing::names(path, directory);
     --disk_.names_fail;
-    errno = EIO;
-    return false;
+    throw std::system_error(EIO, std::generic_category(), "fsync");
   }
 
  private:

@@ -60,18 +60,16 @@ inline std::uint64_t checksum(std::string_view bytes) {
   return state;
 }
 
-/// Writes a header to `to`, of header_size bytes.
-inline void put_header(char* to, std::uint64_t size, std::uint64_t sum) {
-  char* rest = fmt::format_to(to, "={:012x} {:016x}", size, sum);
-  fmt::format_to(rest, " {:08x}\r\n", static_cast<std::uint32_t>(checksum({to, rest})));
+inline std::string header(std::uint64_t size, std::uint64_t sum) {
+  const std::string announced = fmt::format("={:012x} {:016x}", size, sum);
+  return fmt::format("{} {:08x}\r\n", announced, static_cast<std::uint32_t>(checksum(announced)));
 }
 
-inline bool read_header(std::string_view header, std::uint64_t& size, std::uint64_t& sum) {
-  std::from_chars(header.data() + 1, header.data() + 13, size, 16);
-  std::from_chars(header.data() + 14, header.data() + 30, sum, 16);
-  char right[header_size];
-  put_header(right, size, sum);
-  return header == std::string_view(right, header_size);
+/// What a whole header announces; whether it is one.
+inline bool read_header(std::string_view bytes, std::uint64_t& size, std::uint64_t& sum) {
+  std::from_chars(bytes.data() + 1, bytes.data() + 13, size, 16);
+  std::from_chars(bytes.data() + 14, bytes.data() + 30, sum, 16);
+  return bytes == header(size, sum);
 }
 
 /// Whether `bytes`, fewer than a header has, can be the beginning of one.
@@ -84,44 +82,39 @@ inline bool begins_header(std::string_view bytes) {
 
 }  // namespace frame
 
-/// A file to be read. Without a file it is empty. Errors: std::system_error with the path.
+/// A file to be read, without the zero bytes at its end. Without a file it is empty. Errors:
+/// std::system_error with the path.
 class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path), file_(path, std::ios::binary) {
     std::error_code error(file_ ? 0 : errno, std::generic_category());
-    if (file_) size_ = std::filesystem::file_size(path, error);
+    if (file_) file_size = std::filesystem::file_size(path, error);
     if (error && error != std::errc::no_such_file_or_directory) fail(error);
+    size = file_size;
+    for (std::uint64_t begin = size; size > 0 && size == begin;) {
+      begin -= std::min<std::uint64_t>(begin, frame::full);
+      size = begin + read(begin, frame::full).find_last_not_of('\0') + 1;  // begin, if all are zero
+    }
   }
 
-  std::uint64_t size() const { return size_; }
-
-  /// `size` bytes at `at`, which must be there; valid until the next call.
-  std::string_view read(std::uint64_t at, std::size_t size) {
-    bytes_.resize(size);
+  /// What there is of `count` bytes at `at`; valid until the next call.
+  std::string_view read(std::uint64_t at, std::uint64_t count) {
+    bytes_.resize(std::min(count, size - at));
+    file_.seekg(static_cast<std::streamoff>(at));
     errno = EIO;  // stays, if the file got shorter
-    if (size > 0 && !file_.seekg(static_cast<std::streamoff>(at))
-                         .read(bytes_.data(), static_cast<std::streamsize>(size))) {
-      fail({errno, std::generic_category()});
-    }
+    const bool is_read = bytes_.empty() || file_.read(bytes_.data(), std::ssize(bytes_));
+    if (!is_read) fail({errno, std::generic_category()});
     return bytes_;
   }
 
-  /// The size without zero bytes at the end.
-  std::uint64_t written_size() {
-    std::uint64_t end = size_;
-    for (std::uint64_t begin = end; end > 0 && end == begin;) {
-      begin -= std::min<std::uint64_t>(begin, frame::full);
-      end = begin + read(begin, end - begin).find_last_not_of('\0') + 1;  // begin, if all are zero
-    }
-    return end;
-  }
+  std::uint64_t file_size = 0;
+  std::uint64_t size = 0;  // without the zero bytes
 
  private:
   [[noreturn]] void fail(std::error_code error) { throw std::system_error(error, "cannot read " + path_); }
 
   std::string path_;
   std::ifstream file_;
-  std::uint64_t size_ = 0;
   std::string bytes_;  // read last
 };
 
@@ -145,22 +138,21 @@ struct Loaded {
 /// for use before the loop serves. Memory: one frame.
 inline Loaded load_log(const std::string& path, const std::function<void(Args)>& apply) {
   Reader file(path);
-  const std::uint64_t end = file.written_size();
-  const std::string_view first = file.read(0, std::min<std::uint64_t>(end, frame::first_line.size()));
+  const std::string_view first = file.read(0, frame::first_line.size());
   const bool is_ours = frame::first_line.starts_with(first);
   if (!is_ours) throw DamagedLog(path, 0, "not an append-only file of kvserver");
-  if (first.size() < frame::first_line.size()) return {0, file.size()};
+  if (first.size() < frame::first_line.size()) return {0, file.file_size};
 
   Parser parser;
   for (std::uint64_t at = frame::first_line.size();;) {
-    const Loaded before{at, file.size() - at};
-    const std::string_view header = file.read(at, std::min<std::uint64_t>(end - at, frame::header_size));
+    const Loaded before{at, file.file_size - at};
+    const std::string_view header = file.read(at, frame::header_size);
     const bool whole = header.size() == frame::header_size;
     std::uint64_t size = 0, sum = 0;
     if (whole ? !frame::read_header(header, size, sum) : !frame::begins_header(header)) {
       throw DamagedLog(path, at, "not the header of a record");
     }
-    if (!whole || end - at - frame::header_size < size) return before;
+    if (!whole || file.size - at - frame::header_size < size) return before;
     at += frame::header_size;
     std::string_view commands = file.read(at, size);
     if (frame::checksum(commands) != sum) {
@@ -257,13 +249,13 @@ class Log {
   /// Closes the open frame, and adds it to the new file.
   void seal() {
     if (bytes_.size() == open_at_) return;
-    const std::string_view frame = std::string_view(bytes_).substr(open_at_);
-    const std::string_view commands = frame.substr(frame::header_size);
-    frame::put_header(bytes_.data() + open_at_, commands.size(), frame::checksum(commands));
+    const std::string_view closed = std::string_view(bytes_).substr(open_at_);
+    const std::string_view commands = closed.substr(frame::header_size);
+    bytes_.replace(open_at_, frame::header_size, frame::header(commands.size(), frame::checksum(commands)));
     open_at_ = bytes_.size();
     if (!fresh_) return;
     fresh_->seal();
-    fresh_->bytes_ += frame;
+    fresh_->bytes_ += closed;
     fresh_->open_at_ = fresh_->bytes_.size();
   }
 

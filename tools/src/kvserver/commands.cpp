@@ -406,18 +406,16 @@ const Command info("info", -1, other, [](Call& call) {
 });
 
 const Command bgrewriteaof("bgrewriteaof", 1, other, [](Call& call) {
-  if (call.executor.log == nullptr) throw Refused{"ERR There is no append only file"};
-  if (call.executor.log->rewriting()) {
-    throw Refused{"ERR Background append only file rewriting already in progress"};
-  }
+  const Log* log = call.executor.log;
+  if (log == nullptr) throw Refused{"ERR There is no append only file"};
+  if (log->rewriting()) throw Refused{"ERR Background append only file rewriting already in progress"};
   put_simple(call.out, "Background append only file rewriting started");
   call.next = Next::rewrite;
 });
 
 const Command shutdown("shutdown", -1, other, [](Call& call) {
-  for (const std::string_view word : call.args.subspan(1)) {
-    if (!is_one_of(word, {"save", "nosave", "now", "force"})) call.syntax_error();
-  }
+  const auto is_known = [](auto word) { return is_one_of(word, {"save", "nosave", "now", "force"}); };
+  if (!std::ranges::all_of(call.args.subspan(1), is_known)) call.syntax_error();
   call.next = Next::shutdown;
 });
 
@@ -426,12 +424,11 @@ const Command* find_command(Args args) {
   constexpr std::size_t too_long = 17;  // for a name
   const std::string name = lower(args[0].substr(0, too_long));
   auto found = commands.find(name);
-  if (found == commands.end()) return nullptr;
-  if (found->second->kind == contains && args.size() > 1) {
+  if (found != commands.end() && found->second->kind == contains && args.size() > 1) {
     const auto inner = commands.find(name + '|' + lower(args[1].substr(0, too_long)));
     if (inner != commands.end()) found = inner;
   }
-  return found->second;
+  return found != commands.end() ? found->second : nullptr;
 }
 
 std::string unknown_command(Args args) {

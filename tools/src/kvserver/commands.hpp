@@ -56,8 +56,7 @@ struct Executor {
   Pairs config = {};                 ///< what CONFIG GET shows: names in lower case, and values
   Statistics statistics = {};
   std::map<std::int64_t, const Session*> sessions = {};  ///< those that are connected, by their numbers
-  std::string refuse_writes =
-      {};  ///< while not empty, the error that every write gets (the log can't be written)
+  std::string refuse_writes = {};  ///< the error that every write gets, while the log can't be written
 };
 
 }  // namespace kv

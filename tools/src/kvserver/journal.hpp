@@ -31,13 +31,20 @@ namespace kv {
 namespace hl = heirloop;
 using namespace std::chrono_literals;
 
-/// How bytes and names are forced to the disk. Tests put failures here.
+/// Throws what errno says.
+[[noreturn]] inline void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+/// How bytes, and the names in a directory, are forced to the disk. Errors: std::system_error. Tests put
+/// failures here.
 class Forcing {
  public:
   virtual ~Forcing() = default;
   virtual hl::Coro<void> data(hl::File& file) { co_await file.fdatasync(); }
-  /// Blocks. False with errno when it fails.
-  virtual bool names(int directory) noexcept { return ::fsync(directory) == 0; }
+  virtual void names(const std::string& path, int directory) {  // blocks
+    if (::fsync(directory) != 0) fail("can't force the names in " + path + " to the disk");
+  }
 };
 
 class Journal {
@@ -69,7 +76,7 @@ class Journal {
       file_ = co_await hl::File::open(path_, O_WRONLY | O_CREAT | O_APPEND);
       // A new file gets its first line now, so that what can't be written is found now.
       co_await append_batch(true);
-      force_names();
+      forcing_->names(options_.dir, ::dirfd(dir_.get()));
     } catch (const std::system_error& e) {
       throw std::runtime_error(fmt::format("can't write in --dir: {}", e.what()));
     }
@@ -121,15 +128,6 @@ class Journal {
   static constexpr std::size_t rewrite_budget = 500;  // buckets and keys a step, some 50 µs
   static constexpr auto gather_time = 50ms;           // between two writes, unless replies wait for one
   static constexpr std::chrono::milliseconds first_retry_time = 250ms, last_retry_time = 10s;  // doubled
-
-  [[noreturn]] static void fail(const std::string& what) {
-    throw std::system_error(errno, std::generic_category(), what);
-  }
-
-  void force_names() {
-    const bool is_done = forcing_->names(::dirfd(dir_.get()));
-    if (!is_done) fail("can't force the names in " + options_.dir + " to the disk");
-  }
 
   hl::Coro<void> write_for_ever() {
     auto next_force = hl::loop_time() + 1s;
@@ -214,7 +212,7 @@ class Journal {
       batch_.clear();
       in_batch_ = covered;
       file_bytes_ = rewritten_bytes_ = size;
-      force_names();
+      forcing_->names(options_.dir, ::dirfd(dir_.get()));
       durable_ = covered;
       if (failing()) spdlog::info("the append-only file is whole again, writes are accepted");
       executor_.refuse_writes.clear();

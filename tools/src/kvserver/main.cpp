@@ -48,7 +48,8 @@ void parse(CLI::App& app, int argc, char** argv, kv::Options& options) {
   // Beside the command line, what redis-benchmark and clients look for.
   options.config = {{"save", ""}, {"maxmemory", "0"}, {"databases", "1"}};
   options.config.emplace_back("inheritance", options.runtime.inheritance ? "yes" : "no");
-  for (const CLI::Option* option : app.get_options()) {
+  const auto has_value = [](const CLI::Option* option) { return option->get_type_size() > 0; };
+  for (const CLI::Option* option : app.get_options(has_value)) {
     options.config.emplace_back(option->get_single_name(), option->as<std::string>());
   }
 }

@@ -21,7 +21,7 @@ struct Options {
   std::uint32_t max_clients = 10000;
   bool append_only = true;
   Sync sync = Sync::everysec;
-  std::uint64_t rewrite_min_bytes = 64U << 20;  ///< for a rewrite of the log by itself
+  std::uint64_t rewrite_min_bytes = 64U << 20;  ///< from there on the log is rewritten whenever it doubles
   heirloop::RuntimeOptions runtime;
   std::uint32_t housekeeping = 0;     ///< synthetic LOW tasks that are always ready
   std::uint32_t step_us = 50;         ///< what each of their steps computes

@@ -73,8 +73,7 @@ class Parser {
 
  private:
   struct Part {
-    std::size_t at;
-    std::size_t size;
+    std::size_t at, size;
   };
   static constexpr std::size_t max_length_digits = 20;
   static constexpr std::size_t many_args = 1024;  // room for more is given back

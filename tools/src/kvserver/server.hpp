@@ -148,26 +148,25 @@ class Server {
   /// Executes requests until none is whole or the step has done its share; true when there may be more.
   bool execute_ready(Connection& client) {
     const std::int64_t now_ms = unix_time_ms();
-    for (int requests = 0; !client.closing; ++requests) {
-      if (requests == requests_per_step || client.out.size() >= out_limit) return true;
-      std::string_view rest = client.stream.unread();
-      const std::size_t unread = rest.size();
-      bool is_whole = true;
+    std::string_view rest = client.stream.unread();
+    const std::size_t unread = rest.size();
+    const auto may_go_on = [&] { return !client.closing && client.out.size() < out_limit; };
+    bool more = true;
+    for (int requests = 0; more && may_go_on() && requests < requests_per_step; ++requests) {
       Next next = Next::close;  // as after what is no request
       try {
-        is_whole = client.parser.parse(rest);
+        more = client.parser.parse(rest);
         next = Next::go_on;
-        if (is_whole) next = executor_.execute(client.parser.args(), client.session, now_ms, client.out);
+        if (more) next = executor_.execute(client.parser.args(), client.session, now_ms, client.out);
       } catch (const Refused& refused) {
         put_error(client.out, refused.text);
       }
-      client.stream.consume(unread - rest.size());
-      if (!is_whole) return false;
       client.closing = next == Next::close || next == Next::shutdown;
       if (next == Next::shutdown) hl::request_drain();
       if (next == Next::rewrite) journal_->rewrite();
     }
-    return false;
+    client.stream.consume(unread - rest.size());
+    return more;
   }
 
   /// The lock is taken: waits for it, and counts what runs meanwhile.
