@@ -91,7 +91,7 @@ struct Call {
   }
   /// The deadline that the key has now.
   std::int64_t old_deadline() const { return item != nullptr ? item->second.deadline_ms : no_deadline; }
-  /// Gives the key its value and deadline.
+  /// Gives the key its value and deadline, and records both.
   void put(std::string_view data, std::int64_t deadline_ms) {
     item = &store.put(key, item, data, deadline_ms);
     if (executor.log != nullptr) put_set(executor.log->records(), *item);
@@ -105,7 +105,7 @@ struct Call {
 
 // ---- The table ----
 
-/// What a command does: it reads or writes the key that its first argument names, writes several, or neither.
+/// Whether a command reads or writes the key that its first argument names, writes several, or does neither.
 enum class Kind : std::uint8_t { reads, writes, writes_several, other, contains };
 using enum Kind;
 
