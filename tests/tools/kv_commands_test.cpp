@@ -99,7 +99,7 @@ TEST(KvCommands, answer_what_concerns_the_connection) {
   const std::string bob = "id=7 addr=1.2.3.4:5 name=bob resp=2\n";
   EXPECT_EQ(server("CLIENT LIST"), bulk(bob + "id=8 addr=1.2.3.4:6 name=eve resp=2\n"));
   EXPECT_EQ(server("CLIENT INFO"), bulk(bob));
-  EXPECT_EQ(server("CLIENT FOO"), "-ERR unknown subcommand 'FOO'. Try CLIENT HELP.\r\n");
+  EXPECT_EQ(server("CLIENT FOO"), "-ERR unknown subcommand 'FOO' of 'client'\r\n");
   EXPECT_EQ(server("RESET"), "+RESET\r\n");
   EXPECT_EQ(server.session.name, "");
   EXPECT_EQ(server("HELLO 3"), "-NOPROTO unsupported protocol version\r\n");
@@ -122,13 +122,16 @@ TEST(KvCommands, answer_what_concerns_the_server) {
             "*4\r\n" + bulk("appendonly") + bulk("yes") + bulk("save") + bulk(""));
   EXPECT_EQ(server("CONFIG GET nothing"), "*0\r\n");
   EXPECT_EQ(server("CONFIG GET"), wrong_number("config|get"));
-  EXPECT_EQ(server("CONFIG SET save x"), "-ERR unknown subcommand 'SET'. Try CONFIG HELP.\r\n");
+  EXPECT_EQ(server("CONFIG SET save x"), "-ERR unknown subcommand 'SET' of 'config'\r\n");
   server("MGET a b");
   EXPECT_EQ(server.executor.statistics.misses, 2U);
   EXPECT_EQ(server("CONFIG RESETSTAT"), ok);
   EXPECT_EQ(server.executor.statistics.misses, 0U);
   EXPECT_EQ(server("COMMAND DOCS"), "*0\r\n");
+  EXPECT_EQ(server("COMMAND"), "*0\r\n");
   EXPECT_NE(server("COMMAND COUNT"), ":0\r\n");
+  EXPECT_EQ(server("COMMAND COUNT x"), wrong_number("command|count"));
+  EXPECT_EQ(server("COMMAND FOO"), "-ERR unknown subcommand 'FOO' of 'command'\r\n");
   EXPECT_EQ(server("QUIT"), ok);
   EXPECT_EQ(server.next, kv::Next::close);
   EXPECT_EQ(server("SHUTDOWN FOO"), syntax_error);
@@ -142,8 +145,19 @@ TEST(KvCommands, answer_what_concerns_the_server) {
   EXPECT_EQ(server.next, kv::Next::go_on);
 }
 
+TEST(KvCommands, end_the_connection_of_who_speaks_http) {
+  Server server;
+  for (const char* line : {"POST / HTTP/1.1", "Host: localhost"}) {
+    EXPECT_EQ(server(line), "");
+    EXPECT_EQ(server.next, kv::Next::close) << line;
+  }
+}
+
 TEST(KvCommands, refuse_what_they_do_not_know) {
   Server server;
+  EXPECT_EQ(server("CLIENT|ID x"), "-ERR unknown command 'CLIENT|ID', with args beginning with: 'x' \r\n");
+  EXPECT_EQ(server("CLIENT ID x"), wrong_number("client|id"));
+  EXPECT_EQ(server("CONFIG RESETSTAT x"), wrong_number("config|resetstat"));
   EXPECT_EQ(server("FOO"), "-ERR unknown command 'FOO', with args beginning with: \r\n");
   EXPECT_EQ(server.run({"FOO", "a", "b\r\nc"}),
             "-ERR unknown command 'FOO', with args beginning with: 'a' 'b  c' \r\n");

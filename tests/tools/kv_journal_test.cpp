@@ -126,14 +126,20 @@ std::string keys_in_file(const demo::ScratchDir& dir) {
 
 hl::Coro<void> force_fails(Server& server, bool always) {
   co_await server.journal.start();
+  EXPECT_FALSE(server.journal.reply_waits(0));
   EXPECT_EQ(server.set("a"), "+OK\r\n");
+  EXPECT_EQ(server.journal.reply_waits(0), always);
+  EXPECT_EQ(server.journal.reply_waits(1), always) << "what is read is not on the disk";
   if (always) {
     EXPECT_TRUE(co_await server.journal.durable());
+    EXPECT_FALSE(server.journal.reply_waits(1));
   }
   server.disk.file_fails = server.disk.fresh_fails = true;
   EXPECT_EQ(server.set("b"), "+OK\r\n");
   if (always) {
     EXPECT_FALSE(co_await server.journal.durable());
+    EXPECT_TRUE(server.journal.reply_waits(1)) << "that write is not acknowledged";
+    EXPECT_FALSE(server.journal.reply_waits(2)) << "what is read is shown while it fails";
   }
   co_await server.until_failing(true);
   EXPECT_THAT(server.set("refused"), StartsWith("-MISCONF the append-only file can't be written: "));

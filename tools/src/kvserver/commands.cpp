@@ -3,6 +3,8 @@
 
 #include "kvserver/glob.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <array>
 #include <unordered_map>
 
@@ -342,16 +344,15 @@ const Command hello("hello", -1, other, [](Call& call) {
   put_array(call.out, 0);
 });
 
-void unknown_subcommand(Call& call, std::string_view container) {
-  const std::string_view word = call.args[1].substr(0, 128);
-  throw Refused{fmt::format("ERR unknown subcommand '{}'. Try {} HELP.", word, container)};
+void unknown_subcommand(Call& call) {
+  throw Refused{fmt::format("ERR unknown subcommand '{}' of '{}'", call.args[1].substr(0, 128), call.name)};
 }
 
-const Command client("client", -2, contains, [](Call& call) { unknown_subcommand(call, "CLIENT"); });
-const Command client_setinfo("client|setinfo", -2, other, [](Call& call) { call.ok(); });
-const Command client_id("client|id", -2, other, [](Call& call) { call.number(call.session.id); });
+const Command client("client", -2, contains, unknown_subcommand);
+const Command client_setinfo("client|setinfo", 4, other, [](Call& call) { call.ok(); });
+const Command client_id("client|id", 2, other, [](Call& call) { call.number(call.session.id); });
 
-const Command client_getname("client|getname", -2, other, [](Call& call) {
+const Command client_getname("client|getname", 2, other, [](Call& call) {
   call.session.name.empty() ? put_null(call.out) : put_bulk(call.out, call.session.name);
 });
 
@@ -369,10 +370,10 @@ void list_clients(Call& call, bool all) {
   put_bulk(call.out, text);
 }
 
-const Command client_info("client|info", -2, other, [](Call& call) { list_clients(call, false); });
-const Command client_list("client|list", -2, other, [](Call& call) { list_clients(call, true); });
+const Command client_info("client|info", 2, other, [](Call& call) { list_clients(call, false); });
+const Command client_list("client|list", 2, other, [](Call& call) { list_clients(call, true); });
 
-const Command config("config", -2, contains, [](Call& call) { unknown_subcommand(call, "CONFIG"); });
+const Command config("config", -2, contains, unknown_subcommand);
 
 const Command config_get("config|get", -3, other, [](Call& call) {
   std::vector<std::string_view> found;
@@ -383,14 +384,22 @@ const Command config_get("config|get", -3, other, [](Call& call) {
   put_bulks(call.out, found);
 });
 
-const Command config_resetstat("config|resetstat", -2, other, [](Call& call) {
+const Command config_resetstat("config|resetstat", 2, other, [](Call& call) {
   call.executor.statistics = {};
   call.ok();
 });
 
-const Command any_command("command", -1, other, [](Call& call) {
-  if (call.args.size() > 1 && same_word(call.args[1], "count")) return call.number(commands.size());
-  put_array(call.out, 0);  // no documentation: clients go on without
+void no_documentation(Call& call) { put_array(call.out, 0); }  // clients go on without
+
+const Command any_command("command", -1, contains, [](Call& call) {
+  call.args.size() == 1 ? no_documentation(call) : unknown_subcommand(call);
+});
+const Command command_docs("command|docs", -2, other, no_documentation);
+const Command command_info("command|info", -2, other, no_documentation);
+const Command command_list("command|list", -2, other, no_documentation);
+const Command command_count("command|count", 2, other, [](Call& call) {
+  const auto is_command = [](const auto& entry) { return entry.first.find('|') == entry.first.npos; };
+  call.number(std::ranges::count_if(commands, is_command));
 });
 
 const Command info("info", -1, other, [](Call& call) {
@@ -413,6 +422,14 @@ const Command bgrewriteaof("bgrewriteaof", 1, other, [](Call& call) {
   call.next = Next::rewrite;
 });
 
+/// A browser that was made to send a page's commands here begins like this.
+void is_no_client(Call& call) {
+  spdlog::warn("a peer speaks HTTP: its connection is closed");
+  call.next = Next::close;
+}
+const Command post("post", -1, other, is_no_client);
+const Command host("host:", -1, other, is_no_client);
+
 const Command shutdown("shutdown", -1, other, [](Call& call) {
   const auto is_known = [](auto word) { return is_one_of(word, {"save", "nosave", "now", "force"}); };
   if (!std::ranges::all_of(call.args.subspan(1), is_known)) call.syntax_error();
@@ -423,6 +440,7 @@ const Command shutdown("shutdown", -1, other, [](Call& call) {
 const Command* find_command(Args args) {
   constexpr std::size_t too_long = 17;  // for a name
   const std::string name = lower(args[0].substr(0, too_long));
+  if (name.find('|') != name.npos) return nullptr;
   auto found = commands.find(name);
   if (found != commands.end() && found->second->kind == contains && args.size() > 1) {
     const auto inner = commands.find(name + '|' + lower(args[1].substr(0, too_long)));

@@ -55,9 +55,13 @@ class Journal {
           std::unique_ptr<Forcing> forcing = std::make_unique<Forcing>())
       : options_(options), executor_(executor), keys_(keys), forcing_(std::move(forcing)) {
     dir_.reset(::opendir(options.dir.c_str()));
-    if (!dir_) fail("can't use --dir " + options.dir);
+    if (!dir_) fail("choose another --dir, or make this one a directory that can be read: " + options.dir);
     const bool is_ours = ::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) == 0;
-    if (!is_ours) fail("--dir " + options.dir + " is in use by another kvserver");
+    if (!is_ours)
+      throw std::runtime_error(
+          fmt::format("--dir {} is in use by another kvserver: end that one, or "
+                      "choose another",
+                      options.dir));
     const Loaded loaded = load_log(path_, [&](Args args) { executor.replay(args); });
     if (loaded.torn_bytes > 0) {
       spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off",
@@ -78,7 +82,8 @@ class Journal {
       co_await append_batch(true);
       forcing_->names(options_.dir, ::dirfd(dir_.get()));
     } catch (const std::system_error& e) {
-      throw std::runtime_error(fmt::format("can't write in --dir: {}", e.what()));
+      throw std::runtime_error(
+          fmt::format("can't write in --dir; choose another, or let this user write there: {}", e.what()));
     }
     writer_ = hl::create_task(write_for_ever(), {.name = "journal", .priority = hl::priority::high});
   }
@@ -86,8 +91,13 @@ class Journal {
   /// How many commands have been recorded.
   std::uint64_t recorded() const { return log_.commands(); }
 
-  /// True when replies have to wait for the disk.
-  bool replies_wait() const { return options_.sync == Sync::always; }
+  /// True when a reply has to wait in durable(), whose step began when so many commands were recorded: under
+  /// `always` while something that it acknowledges, or may show, is not on the disk. While `failing()` what
+  /// is read is shown.
+  bool reply_waits(std::uint64_t recorded_before) const {
+    if (options_.sync != Sync::always || durable_ >= recorded()) return false;
+    return !failing() || recorded() != recorded_before;
+  }
 
   /// Until all that was recorded is on the disk; false when it could not be written, or the journal is
   /// failing already.
@@ -137,7 +147,8 @@ class Journal {
       const bool second_over = hl::loop_time() >= next_force;
       if (second_over) next_force = hl::loop_time() + 1s;
       if (durable_ < recorded() || failing()) {
-        co_await write_batch(replies_wait() || (options_.sync == Sync::everysec && second_over));
+        co_await write_batch(options_.sync == Sync::always ||
+                             (options_.sync == Sync::everysec && second_over));
       }
       const bool has_grown = file_bytes_ >= options_.rewrite_min_bytes && file_bytes_ >= 2 * rewritten_bytes_;
       if ((has_grown || failing()) && hl::loop_time() >= no_rewrite_before_ && !stopping_) rewrite();
@@ -190,9 +201,10 @@ class Journal {
       auto fresh = co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
       std::string chunk;
       for (bool all = false; !all;) {  // the keys as they are, a few at a time; requests come in between
-        auto held = co_await keys_.acquire();
+        std::optional<hl::LockGuard> held = keys_.try_acquire();
+        if (!held) held = co_await keys_.acquire();
         all = log_.rewrite(executor_.store, rewrite_budget, unix_time_ms());
-        held.release();
+        held.reset();
         log_.take_rewritten(chunk);
         co_await fresh.append(chunk);
         co_await hl::sleep(0);

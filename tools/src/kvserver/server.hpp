@@ -29,10 +29,16 @@ class Server {
     raise_descriptor_limit();
     if (journal_) co_await journal_->start();
     hl::TcpListener listener;
-    try {
-      listener = co_await hl::TcpListener::bind(options_.bind, options_.port);
-    } catch (const std::system_error& e) {
-      throw std::runtime_error(fmt::format("{}; choose another --port or --bind", e.what()));
+    // Of a server that was killed the kernel lets the port go a moment later.
+    for (int more_tries = 5; !listener.is_open(); --more_tries) {
+      try {
+        listener = co_await hl::TcpListener::bind(options_.bind, options_.port);
+      } catch (const std::system_error& e) {
+        if (more_tries == 0) {
+          throw std::runtime_error(fmt::format("{}; choose another --port or --bind", e.what()));
+        }
+      }
+      if (!listener.is_open()) co_await hl::sleep(20ms);
     }
     port_ = listener.local_port();
     start_housekeeping();
@@ -48,7 +54,8 @@ class Server {
     spdlog::info("draining: {} connections", executor_.sessions.size());
     draining_ = true;
     accepting.cancel();
-    // Those who wait for a request read the end of their streams; the others get their replies first.
+    // Those who wait for a request read the end of their streams; the others get the replies to what was
+    // read.
     for (const auto& [id, session] : executor_.sessions) ::shutdown(session->socket, SHUT_RD);
     const auto limit = hl::loop_time() + drain_limit;
     while (!executor_.sessions.empty() && hl::loop_time() < limit) co_await hl::sleep(1ms);
@@ -134,8 +141,8 @@ class Server {
       const std::uint64_t recorded = journal_ ? journal_->recorded() : 0;
       more = execute_ready(client);
       held->release();
-      const bool waits = journal_ && journal_->replies_wait() && journal_->recorded() != recorded;
-      // What was not stored is not acknowledged.
+      // What is not stored is neither acknowledged nor shown.
+      const bool waits = journal_ && journal_->reply_waits(recorded);
       if (waits && !co_await journal_->durable()) co_return void(client.closing = true);
       if (!client.out.empty()) {
         co_await client.stream.write(client.out);
@@ -195,10 +202,13 @@ class Server {
   /// Removes expired keys.
   hl::Coro<void> sweep() {
     for (;;) {
-      auto held = co_await keys_.acquire();  // a request that waits for it lends its priority
+      // Held within the step alone. (An acquire may give way behind a free lock: requests would wait for
+      // that.)
+      std::optional<hl::LockGuard> held = keys_.try_acquire();
+      if (!held) held = co_await keys_.acquire();
       ++housekeeping_steps_;
       const bool round_done = store_.sweep(sweep_budget, unix_time_ms());
-      held.release();
+      held.reset();
       co_await hl::sleep(round_done ? sweep_pause : 0ms);
     }
   }
