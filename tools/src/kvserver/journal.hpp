@@ -36,6 +36,13 @@ using namespace std::chrono_literals;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
+/// The keys, for what is done within a step. (An acquire may give way behind a free lock: requests would wait
+/// for that.)
+inline hl::Coro<hl::LockGuard> take_within_step(hl::PriorityLock& keys) {
+  if (std::optional<hl::LockGuard> held = keys.try_acquire()) co_return std::move(*held);
+  co_return co_await keys.acquire();
+}
+
 /// How bytes, and the names in a directory, are forced to the disk. Errors: std::system_error. Tests put
 /// failures here.
 class Forcing {
@@ -57,11 +64,8 @@ class Journal {
     dir_.reset(::opendir(options.dir.c_str()));
     if (!dir_) fail("choose another --dir, or make this one a directory that can be read: " + options.dir);
     const bool is_ours = ::flock(::dirfd(dir_.get()), LOCK_EX | LOCK_NB) == 0;
-    if (!is_ours)
-      throw std::runtime_error(
-          fmt::format("--dir {} is in use by another kvserver: end that one, or "
-                      "choose another",
-                      options.dir));
+    constexpr const char* taken = "--dir {} is in use by another kvserver: end that one, or choose another";
+    if (!is_ours) throw std::runtime_error(fmt::format(taken, options.dir));
     const Loaded loaded = load_log(path_, [&](Args args) { executor.replay(args); });
     if (loaded.torn_bytes > 0) {
       spdlog::warn("{}: the last record was not written to its end; {} bytes from byte {} on are cut off",
@@ -201,10 +205,9 @@ class Journal {
       auto fresh = co_await hl::File::open(fresh_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
       std::string chunk;
       for (bool all = false; !all;) {  // the keys as they are, a few at a time; requests come in between
-        std::optional<hl::LockGuard> held = keys_.try_acquire();
-        if (!held) held = co_await keys_.acquire();
+        auto held = co_await take_within_step(keys_);
         all = log_.rewrite(executor_.store, rewrite_budget, unix_time_ms());
-        held.reset();
+        held.release();
         log_.take_rewritten(chunk);
         co_await fresh.append(chunk);
         co_await hl::sleep(0);

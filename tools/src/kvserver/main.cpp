@@ -28,9 +28,7 @@ void parse(CLI::App& app, int argc, char** argv, kv::Options& options) {
   add("--maxclients", options.max_clients, "Connections at a time", tools::whole_within(1, 1000000));
   add("--appendonly", append_only, "Keep an append-only file", CLI::IsMember({"yes", "no"}));
   add("--appendfsync", sync,
-      "When it is forced to the disk; but under always replies don't wait for the file, and a killed process "
-      "may "
-      "lose the last 50 ms",
+      "When it is forced to the disk; everysec and no don't wait for the file, so a kill may lose 50 ms",
       CLI::IsMember(kv::sync_names));
   add("--rewrite-min-bytes", options.rewrite_min_bytes, "Size from which it is rewritten",
       tools::whole_within(1, std::uint64_t{1} << 50));

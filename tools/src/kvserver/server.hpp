@@ -34,7 +34,7 @@ class Server {
       try {
         listener = co_await hl::TcpListener::bind(options_.bind, options_.port);
       } catch (const std::system_error& e) {
-        if (more_tries == 0) {
+        if (more_tries == 0 || e.code() != std::errc::address_in_use) {
           throw std::runtime_error(fmt::format("{}; choose another --port or --bind", e.what()));
         }
       }
@@ -202,13 +202,10 @@ class Server {
   /// Removes expired keys.
   hl::Coro<void> sweep() {
     for (;;) {
-      // Held within the step alone. (An acquire may give way behind a free lock: requests would wait for
-      // that.)
-      std::optional<hl::LockGuard> held = keys_.try_acquire();
-      if (!held) held = co_await keys_.acquire();
+      auto held = co_await take_within_step(keys_);
       ++housekeeping_steps_;
       const bool round_done = store_.sweep(sweep_budget, unix_time_ms());
-      held.reset();
+      held.release();
       co_await hl::sleep(round_done ? sweep_pause : 0ms);
     }
   }
